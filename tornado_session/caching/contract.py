@@ -37,7 +37,7 @@ class CacheEntryOptions:
     absolute: datetime | None = None
     """The entry ends at this instant (aware), however often it is read."""
     relative: timedelta | None = None
-    """The entry ends this long after it was written by the clock of the cache. With ``absolute``, the earlier end counts."""
+    """The entry ends this long after it was written, by the cache's own clock. With ``absolute`` the earlier counts."""
     refresh_interval: timedelta = timedelta(0)
     """A sliding expiry is written only when this much time has passed since it was last written, and is then set this
     much later: never early, at most this much late. It saves a store most of the writes of its readers."""

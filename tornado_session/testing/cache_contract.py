@@ -22,7 +22,7 @@ def _with_cache(
         asyncio.run(self._run(test))
 
     # Without this, pytest reads the wrapped test's signature and looks for a fixture called ``cache``.
-    del run.__wrapped__  # type: ignore[attr-defined]
+    del run.__wrapped__
     return run
 
 
