@@ -1,0 +1,168 @@
+"""MemoryCache: sessions in the memory of one process."""
+
+import logging
+import sys
+from collections.abc import AsyncIterator, Callable
+from threading import Lock
+from time import time
+from typing import Final
+
+from tornado_session.caching.contract import (
+    CacheEntry,
+    CacheEntryOptions,
+    DistributedCache,
+    check_absolute,
+    check_key,
+    check_value,
+    timestamp,
+)
+from tornado_session.caching.memory_table import ENTRY_OVERHEAD, Entry, MemoryTable
+from tornado_session.errors import CacheError, ConfigurationError
+
+logger = logging.getLogger(__name__)
+
+_SWEPT_PER_CALL: Final = 8
+_WARN_INTERVAL: Final = 60.0
+
+
+class MemoryCache(DistributedCache):
+    """Keeps everything in this process: the fastest cache, gone with the process, not shared with others.
+
+    ``max_size``: bytes, with keys and bookkeeping counted (about 500 bytes for an entry beside its key and value). When
+    it is full, expired entries go first and then the least recently used, with a warning; the new write is always kept.
+    ``clock``: seconds since the epoch. Expired entries are removed a few at a time by the calls of others: nothing runs
+    in the background, no call takes long, and the cache is safe to share between threads.
+
+    Under ``fork_processes`` every process has a cache of its own, so a visitor loses the session whenever another
+    process answers; the cache warns once when it finds itself in such a server.
+    """
+
+    def __init__(self, *, max_size: int = 200 * 2**20, clock: Callable[[], float] = time) -> None:
+        if max_size <= 0:
+            raise ConfigurationError(f"max_size is a positive number of bytes, but this is {max_size!r}")
+        self._max_size = max_size
+        self._clock = clock
+        self._table = MemoryTable()
+        self._lock = Lock()
+        self._version = 0
+        self._told_of_fork = False
+        self._last_told_full: float | None = None
+
+    def __repr__(self) -> str:
+        return f"<MemoryCache with {len(self._table)} entries, {self._table.size} of {self._max_size} bytes>"
+
+    async def get(self, key: str, *, refresh: bool = True) -> CacheEntry | None:
+        check_key(key)
+        with self._lock:
+            now = self._begin()
+            entry = self._table.find(key, now)
+            if entry is None:
+                return None
+            if refresh:
+                entry.slide(now)
+            self._table.use(entry)
+            return _told(entry)
+
+    async def set(self, key: str, value: bytes, options: CacheEntryOptions) -> int:
+        self._check(key, value, options)
+        with self._lock:
+            return self._put(key, value, options, self._begin())
+
+    async def add(self, key: str, value: bytes, options: CacheEntryOptions) -> int | None:
+        self._check(key, value, options)
+        with self._lock:
+            now = self._begin()
+            if self._table.find(key, now) is not None:
+                return None
+            return self._put(key, value, options, now)
+
+    async def replace(
+        self, key: str, value: bytes, options: CacheEntryOptions, *, version: int | None = None
+    ) -> int | None:
+        self._check(key, value, options)
+        with self._lock:
+            now = self._begin()
+            entry = self._table.find(key, now)
+            if entry is None or version not in (None, entry.version):
+                return None
+            return self._put(key, value, options, now)
+
+    async def refresh(self, key: str) -> bool:
+        return await self.get(key) is not None
+
+    async def remove(self, key: str) -> bool:
+        check_key(key)
+        with self._lock:
+            entry = self._table.find(key, self._begin())
+            if entry is None:
+                return False
+            self._table.remove(entry)
+            return True
+
+    async def find(self, tag: str) -> AsyncIterator[tuple[str, CacheEntry]]:
+        check_key(tag, name="tag")
+        with self._lock:
+            now = self._begin()
+            entries = [entry for entry in self._table.tagged(tag) if now < entry.expires]
+        for entry in entries:
+            yield entry.key, _told(entry)
+
+    def _check(self, key: str, value: bytes, options: CacheEntryOptions) -> None:
+        check_key(key)
+        check_value(value)
+        if options.absolute is not None:
+            check_absolute(options, timestamp(self._clock()))
+        if len(key) + len(value) + ENTRY_OVERHEAD > self._max_size:
+            raise CacheError(f"a value of {len(value)} bytes does not fit a MemoryCache of {self._max_size} bytes")
+
+    def _begin(self) -> float:
+        if not self._told_of_fork:
+            self._warn_if_forked()
+        now = self._clock()
+        self._table.sweep(now, _SWEPT_PER_CALL)
+        return now
+
+    def _put(self, key: str, value: bytes, options: CacheEntryOptions, now: float) -> int:
+        self._version += 1
+        entry = Entry.make(key, value, self._version, options, now)
+        self._table.put(entry)
+        if self._table.size > self._max_size:
+            self._make_room(now)
+        return entry.version
+
+    def _make_room(self, now: float) -> None:
+        evicted = 0
+        while self._table.size > self._max_size:
+            # A few expired entries at a time: what was just written is the last to go, and there is room for it.
+            if self._table.sweep(now, _SWEPT_PER_CALL):
+                continue
+            self._table.remove(self._table.least_recently_used())
+            evicted += 1
+        if evicted:
+            self._warn_of_eviction(now)
+
+    def _warn_of_eviction(self, now: float) -> None:
+        last = self._last_told_full
+        if last is not None and last <= now < last + _WARN_INTERVAL:
+            return
+        self._last_told_full = now
+        logger.warning(
+            "MemoryCache is full (%d bytes): the least recently used of its entries are dropped before they expire. "
+            "Raise max_size, or keep sessions in MongoDB, Redis or SQL.",
+            self._max_size,
+        )
+
+    def _warn_if_forked(self) -> None:
+        self._told_of_fork = True
+        # Asked, not imported: a cache knows nothing of Tornado, and where Tornado's module is absent nothing forked.
+        process = sys.modules.get("tornado.process")
+        if process is not None and process.task_id() is not None:
+            logger.warning(
+                "MemoryCache is used in a forked server: each process has its own, so visitors lose their sessions "
+                "whenever another process answers. Use MongoCache, RedisCache or SQLCache (SQLite needs no server)."
+            )
+
+
+def _told(entry: Entry) -> CacheEntry:
+    expires = None if entry.expires == entry.NEVER else timestamp(entry.expires)
+    return CacheEntry(entry.value, entry.version, expires, timestamp(entry.refreshed))

@@ -1,0 +1,204 @@
+"""MemoryTable: entries by key, by tag, by last use and by expiry, with no step that takes long.
+
+Three things could stop an event loop for tens of milliseconds at a million entries, and shape this module. A Python
+dict of that size is copied when it grows: so the entries are spread over many small ones. The garbage collector walks
+over all objects that it tracks: so the entries are structs that it does not track, and dicts of those it skips too.
+Expired entries may come in crowds: so they are filed by the time at which they may expire and removed a few at a time.
+"""
+
+from heapq import heappop, heappush
+from math import inf
+from typing import ClassVar, Final, Optional
+
+import msgspec
+
+from tornado_session.caching.contract import CacheEntryOptions
+
+ENTRY_OVERHEAD: Final = 500
+"""Bytes that an entry takes beside its key and its value; measured by ``benchmarks/memory.py``."""
+_SHARDS: Final = 1024
+_LONGEST_FILED: Final = 3600
+
+
+class Entry(msgspec.Struct, gc=False):
+    """One entry, linked into two rings: by last use, and by the second in which it may expire."""
+
+    NEVER: ClassVar[float] = inf
+
+    key: str
+    value: bytes
+    version: int
+    tag: str | None = None
+    sliding: float = inf
+    interval: float = 0.0
+    fixed_end: float = inf
+    refreshed: float = 0.0
+    expires: float = inf
+    older: Optional["Entry"] = None
+    newer: Optional["Entry"] = None
+    due: int = 0
+    due_before: Optional["Entry"] = None
+    due_after: Optional["Entry"] = None
+
+    @classmethod
+    def make(cls, key: str, value: bytes, version: int, options: CacheEntryOptions, now: float) -> "Entry":
+        """Make an entry that was written ``now``."""
+        entry = cls(key, value, version, options.tag)
+        if options.sliding is not None:
+            entry.sliding = options.sliding.total_seconds()
+            entry.interval = options.refresh_interval.total_seconds()
+        if options.relative is not None:
+            entry.fixed_end = now + options.relative.total_seconds()
+        if options.absolute is not None:
+            entry.fixed_end = min(entry.fixed_end, options.absolute.timestamp())
+        entry._start(now)
+        return entry
+
+    @property
+    def size(self) -> int:
+        """Bytes, as ``max_size`` counts them."""
+        return len(self.key) + len(self.value) + ENTRY_OVERHEAD
+
+    def slide(self, now: float) -> None:
+        """Start the sliding expiry anew, if it slides and the interval has passed."""
+        if self.sliding != inf and now - self.refreshed >= self.interval:
+            self._start(now)
+
+    def _start(self, now: float) -> None:
+        self.refreshed = now
+        self.expires = min(now + self.sliding + self.interval, self.fixed_end)
+
+
+class MemoryTable:
+    """Every operation takes constant time, up to the number of entries that the caller asks to sweep."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._count = 0
+        self._shards: list[dict[str, Entry]] = [{} for _ in range(_SHARDS)]
+        self._tags: list[dict[str, dict[str, None]]] = [{} for _ in range(_SHARDS)]
+        # The two ends of the ring by last use are one entry that is never stored.
+        self._ends = Entry("", b"", 0)
+        self._ends.older = self._ends.newer = self._ends
+        # By the second in which an entry may have expired: the first entry of a ring, and the seconds as a heap.
+        self._filed: dict[int, Entry] = {}
+        self._seconds: list[int] = []
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __del__(self) -> None:
+        # The rings are cycles of objects that the garbage collector does not see: whoever made them opens them.
+        entry = self._ends
+        while entry is not None:
+            following, entry.newer = entry.newer, None
+            entry.older = entry.due_before = entry.due_after = None
+            entry = following  # type: ignore[assignment]
+
+    def find(self, key: str, now: float) -> Entry | None:
+        """Give the entry under ``key`` unless it has expired."""
+        entry = self._shards[hash(key) % _SHARDS].get(key)
+        return entry if entry is not None and now < entry.expires else None
+
+    def tagged(self, tag: str) -> list[Entry]:
+        """Give all entries of one tag, expired ones included."""
+        keys = self._tags[hash(tag) % _SHARDS].get(tag, {})
+        return [self._shards[hash(key) % _SHARDS][key] for key in keys]
+
+    def least_recently_used(self) -> Entry:
+        """Give the entry that was not used for longest; there must be one."""
+        assert self._ends.newer is not None
+        return self._ends.newer
+
+    def use(self, entry: Entry) -> None:
+        """Note that ``entry`` is the one that was used last."""
+        _unlink(entry)
+        self._link_last(entry)
+
+    def put(self, entry: Entry) -> None:
+        """Insert ``entry``, in the place of another one with its key."""
+        shard = self._shards[hash(entry.key) % _SHARDS]
+        old = shard.get(entry.key)
+        if old is not None:
+            self.remove(old)
+        shard[entry.key] = entry
+        self._count += 1
+        self.size += entry.size
+        self._link_last(entry)
+        if entry.tag is not None:
+            self._tags[hash(entry.tag) % _SHARDS].setdefault(entry.tag, {})[entry.key] = None
+        if entry.expires != inf:
+            self._file(entry, entry.refreshed)
+
+    def remove(self, entry: Entry) -> None:
+        """Remove ``entry``, which must be in the table."""
+        del self._shards[hash(entry.key) % _SHARDS][entry.key]
+        self._count -= 1
+        self.size -= entry.size
+        _unlink(entry)
+        self._unfile(entry)
+        if entry.tag is not None:
+            tags = self._tags[hash(entry.tag) % _SHARDS]
+            del tags[entry.tag][entry.key]
+            if not tags[entry.tag]:
+                del tags[entry.tag]
+
+    def sweep(self, now: float, most: int) -> int:
+        """Look at ``most`` of the entries that may have expired, remove those that have, and return how many."""
+        removed = 0
+        for _ in range(most):
+            if not self._seconds or self._seconds[0] > now:
+                break
+            first = self._filed.get(self._seconds[0])
+            if first is None:
+                heappop(self._seconds)
+                continue
+            if now < first.expires:
+                self._unfile(first)
+                self._file(first, now)
+                continue
+            self.remove(first)
+            removed += 1
+        return removed
+
+    def _link_last(self, entry: Entry) -> None:
+        last = self._ends.older
+        assert last is not None
+        entry.older, entry.newer = last, self._ends
+        last.newer = self._ends.older = entry
+
+    def _file(self, entry: Entry, now: float) -> None:
+        # A sliding expiry moves on without being filed anew: the entry is found alive when its second comes, and is
+        # filed again. What expires late is looked at once an hour, so that there are never many seconds.
+        due = int(min(entry.expires, now + _LONGEST_FILED)) + 1
+        entry.due = due
+        first = self._filed.get(due)
+        if first is None:
+            entry.due_before = entry.due_after = entry
+            self._filed[due] = entry
+            heappush(self._seconds, due)
+            return
+        last = first.due_before
+        assert last is not None
+        entry.due_before, entry.due_after = last, first
+        last.due_after = first.due_before = entry
+
+    def _unfile(self, entry: Entry) -> None:
+        before, after = entry.due_before, entry.due_after
+        if before is None or after is None:
+            return
+        entry.due_before = entry.due_after = None
+        if after is entry:
+            del self._filed[entry.due]
+            return
+        before.due_after, after.due_before = after, before
+        if self._filed[entry.due] is entry:
+            self._filed[entry.due] = after
+
+
+def _unlink(entry: Entry) -> None:
+    older, newer = entry.older, entry.newer
+    assert older is not None
+    assert newer is not None
+    older.newer, newer.older = newer, older
+    entry.older = entry.newer = None

@@ -1,0 +1,1 @@
+"""From attributes and text to cookies, and back."""

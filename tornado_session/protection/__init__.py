@@ -1,0 +1,1 @@
+"""From bytes to bytes that nobody else can read or forge."""

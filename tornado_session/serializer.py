@@ -1,0 +1,213 @@
+"""Values to bytes and back: MessagePack, with extension types for what it would otherwise blur."""
+
+from collections.abc import Callable, Iterator
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from tornado_session.errors import SerializationError
+
+MAX_DEPTH: Final = 100
+"""How deep lists, dicts and their like may be nested."""
+
+IMMUTABLE: Final = frozenset({type(None), bool, int, float, str, bytes, datetime, date, UUID, Decimal, frozenset})
+"""Types whose values cannot change in place, so that handing one out needs no comparison later."""
+
+# None, bool, float, str, bytes, list, dict with string keys, and ints of 64 bits are MessagePack's own. Everything else
+# is an extension type, so that nothing is ever guessed from how a text looks:
+#
+#   code  type       data
+#    1    int        beyond 64 bits: two's complement, big-endian, as short as it fits
+#    2    tuple      the items as one MessagePack array
+#    3    set        the items as one MessagePack array of their encodings, sorted: equal sets give equal bytes
+#    4    frozenset  as 3
+#    5    datetime   ISO 8601 with microseconds and UTC offset, ASCII
+#    6    date       ISO 8601, ASCII
+#    7    UUID       16 bytes
+#    8    Decimal    its text, ASCII
+_INT, _TUPLE, _SET, _FROZENSET, _DATETIME, _DATE, _UUID, _DECIMAL = range(1, 9)
+
+_Ext = msgspec.msgpack.Ext
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def dumps(value: Any, *, name: str = "value") -> bytes:
+    """Serialize ``value``; equal values of equal types give equal bytes, except for the order of a dict's keys.
+
+    Takes ``None``, ``bool``, ``int``, ``float``, ``str``, ``bytes``, aware ``datetime``, ``date``, ``UUID``,
+    ``Decimal``, ``list``, ``tuple``, ``set``, ``frozenset`` and ``dict`` with string keys, nested up to 100 deep; no
+    subclasses, for they would not come back as such. Raises ``SerializationError`` naming type and place, which starts
+    with ``name``.
+    """
+    try:
+        return _encode(_to_wire(value, MAX_DEPTH))
+    except (_RefusedError, UnicodeEncodeError):
+        raise _explained(value, name) from None
+
+
+def loads(data: bytes) -> Any:
+    """Give back the value that ``dumps`` took, equal and of the same type. Raises ``ValueError`` for other bytes."""
+    try:
+        return _decode(data)
+    except (ValueError, ArithmeticError, TypeError, RecursionError) as error:
+        # What the bytes say is not repeated: they are somebody's session.
+        raise ValueError(f"not a serialized value: {type(error).__name__}") from None
+
+
+def check(value: Any, *, name: str) -> None:
+    """Raise what ``dumps`` would raise for ``value``."""
+    if type(value) not in _SAFE:
+        dumps(value, name=name)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Tell whether two values are equal and of the same types, all the way down."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, set | frozenset):
+        return bool(one == other) and dumps(one) == dumps(other)
+    return bool(one == other) or dumps(one) == dumps(other)
+
+
+class _RefusedError(Exception):
+    """Some value inside is refused; ``_explained`` finds out which."""
+
+
+def _to_wire(value: Any, depth: int) -> Any:
+    kind = type(value)
+    if kind is str or kind in _SAFE:
+        return value
+    if kind is int:
+        return value if -(2**63) <= value < 2**64 else _Ext(_INT, _int_bytes(value))
+    if depth == 0:
+        raise _RefusedError
+    if kind is dict:
+        if not all(type(key) is str for key in value):
+            raise _RefusedError
+        return {key: _to_wire(item, depth - 1) for key, item in value.items()}
+    if kind is list:
+        return [_to_wire(item, depth - 1) for item in value]
+    convert = _TO_EXT.get(kind)
+    if convert is None:
+        raise _RefusedError
+    return convert(value, depth - 1)
+
+
+def _tuple_to_ext(value: tuple[Any, ...], depth: int) -> msgspec.msgpack.Ext:
+    return _Ext(_TUPLE, _encode([_to_wire(item, depth) for item in value]))
+
+
+def _set_to_ext(value: set[Any] | frozenset[Any], depth: int) -> msgspec.msgpack.Ext:
+    items = sorted(_encode(_to_wire(item, depth)) for item in value)
+    return _Ext(_SET if type(value) is set else _FROZENSET, _encode(items))
+
+
+def _datetime_to_ext(value: datetime, _depth: int) -> msgspec.msgpack.Ext:
+    if value.utcoffset() is None:
+        raise _RefusedError
+    return _Ext(_DATETIME, value.isoformat().encode())
+
+
+_SAFE: Final = frozenset({type(None), bool, float, bytes})
+_TO_EXT: Final[dict[type, Callable[[Any, int], msgspec.msgpack.Ext]]] = {
+    tuple: _tuple_to_ext,
+    set: _set_to_ext,
+    frozenset: _set_to_ext,
+    datetime: _datetime_to_ext,
+    date: lambda value, _depth: _Ext(_DATE, value.isoformat().encode()),
+    UUID: lambda value, _depth: _Ext(_UUID, value.bytes),
+    Decimal: lambda value, _depth: _Ext(_DECIMAL, str(value).encode()),
+}
+_KNOWN: Final = _SAFE | _TO_EXT.keys() | {int, str, list, dict}
+
+_decode: Callable[[bytes], Any]
+_FROM_EXT: Final[dict[int, Callable[[bytes], Any]]] = {
+    _INT: lambda data: int.from_bytes(data, signed=True),
+    _TUPLE: lambda data: tuple(_decode(data)),
+    _SET: lambda data: {_decode(item) for item in _decode(data)},
+    _FROZENSET: lambda data: frozenset(_decode(item) for item in _decode(data)),
+    _DATETIME: lambda data: datetime.fromisoformat(data.decode()),
+    _DATE: lambda data: date.fromisoformat(data.decode()),
+    _UUID: lambda data: UUID(bytes=data),
+    _DECIMAL: lambda data: Decimal(data.decode()),
+}
+
+
+def _from_ext(code: int, data: memoryview) -> Any:
+    convert = _FROM_EXT.get(code)
+    if convert is None:
+        raise ValueError(f"unknown extension type {code}")
+    return convert(bytes(data))
+
+
+_decode = msgspec.msgpack.Decoder(ext_hook=_from_ext).decode
+
+
+def _int_bytes(value: int) -> bytes:
+    return value.to_bytes(value.bit_length() // 8 + 1, signed=True)
+
+
+def _explained(value: Any, name: str) -> SerializationError:
+    """Walk again, slowly, to the value that was refused, and say what is wrong with it."""
+    for path, item, depth in _walk(value, name, 0):
+        reason = _reason(item, depth)
+        if reason:
+            return SerializationError(f"{path} {reason}", path=path, type_name=type(item).__qualname__)
+    return SerializationError(f"{name} cannot be serialized", path=name, type_name=type(value).__qualname__)
+
+
+def _walk(value: Any, path: str, depth: int) -> Iterator[tuple[str, Any, int]]:
+    yield path, value, depth
+    if depth > MAX_DEPTH:
+        return
+    if type(value) is dict:
+        for key, item in value.items():
+            yield from _walk(key, f"a key of {path}", depth)
+            yield from _walk(item, f"{path}[{key!r}]", depth + 1)
+    elif type(value) in (list, tuple):
+        for index, item in enumerate(value):
+            yield from _walk(item, f"{path}[{index}]", depth + 1)
+    elif type(value) in (set, frozenset):
+        for item in value:
+            yield from _walk(item, f"an item of {path}", depth + 1)
+
+
+def _reason(value: Any, depth: int) -> str:
+    kind = type(value)
+    if kind is dict and not all(type(key) is str for key in value):
+        wrong = next(type(key).__name__ for key in value if type(key) is not str)
+        return f"is a dict with a key of type {wrong}; only text can be a key here"
+    if kind is str and not _encodable(value):
+        return "is text with lone surrogates, which no encoding can carry"
+    if kind is datetime and value.utcoffset() is None:
+        return (
+            "is a datetime without a time zone, which means another instant on every machine; "
+            "use datetime.now(timezone.utc)"
+        )
+    if kind not in _KNOWN:
+        return f"is of type {kind.__qualname__}, which is not kept; {_remedy(kind)}"
+    if depth == MAX_DEPTH and kind in (dict, list, tuple, set, frozenset):
+        return f"is nested more than {MAX_DEPTH} deep; does it contain itself?"
+    return ""
+
+
+def _remedy(kind: type) -> str:
+    for base in kind.__mro__[1:]:
+        if base in _KNOWN:
+            return f"it would come back as a plain {base.__name__}, so convert it first"
+    return "keep plain values, such as a dict of its fields"
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
