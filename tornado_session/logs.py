@@ -18,7 +18,7 @@ class LimitedLog:
         self._last: dict[str, float] = {}
         self._held_back: dict[str, int] = {}
 
-    def warn(self, logger: logging.Logger, kind: str, message: str) -> None:
+    def warning(self, logger: logging.Logger, kind: str, message: str) -> None:
         """Log ``message`` as a warning unless one of its ``kind`` was logged within the last minute."""
         now = self._clock()
         last = self._last.get(kind)
@@ -30,7 +30,7 @@ class LimitedLog:
         held_back = self._held_back.pop(kind, 0)
         logger.warning("%s%s", message, f" ({held_back} more since the last such line)" if held_back else "")
 
-    def warn_once(self, logger: logging.Logger, kind: str, message: str) -> None:
+    def warning_once(self, logger: logging.Logger, kind: str, message: str) -> None:
         """Log ``message`` as a warning unless one of its ``kind`` was ever logged."""
         if kind not in self._last:
             self._last[kind] = self._clock()

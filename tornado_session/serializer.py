@@ -1,6 +1,6 @@
 """Values to bytes and back: MessagePack, with extension types for what it would otherwise blur."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -74,6 +74,17 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, set | frozenset):
         return bool(one == other) and dumps(one) == dumps(other)
     return bool(one == other) or dumps(one) == dumps(other)
+
+
+def largest(values: Mapping[str, Any], most: int = 3) -> dict[str, int]:
+    """Find the keys whose values take the most bytes, for the errors about size."""
+    sizes = {key: len(key) + len(dumps(value)) for key, value in values.items()}
+    return dict(sorted(sizes.items(), key=lambda item: -item[1])[:most])
+
+
+def listed(sizes: Mapping[str, int]) -> str:
+    """Write the outcome of ``largest`` as words."""
+    return ", ".join(f"{key!r} ({size} bytes)" for key, size in sizes.items())
 
 
 class _RefusedError(Exception):

@@ -49,10 +49,12 @@ class ChunkedCookie:
 
     def lines(self, value: str, *, https: bool) -> list[str] | None:
         """Write the ``Set-Cookie`` lines for ``value``, or ``None`` if they would exceed ``max_size``."""
-        lines = [self._options.set_line(value, https=https)]
-        if len(lines[0]) > self._chunk_size:
-            lines = self._chunks(value, https=https)
+        lines = self._all_lines(value, https=https)
         return lines if sum(map(len, lines)) <= self._max_size else None
+
+    def size(self, value: str, *, https: bool) -> int:
+        """Tell how many bytes all ``Set-Cookie`` lines for ``value`` would take."""
+        return sum(map(len, self._all_lines(value, https=https)))
 
     def join(self, cookies: Mapping[str, str]) -> str | None:
         """Put the value together from the cookies of a request; ``None`` when there is none.
@@ -89,6 +91,10 @@ class ChunkedCookie:
         length = len(self._name)
         lines = [self._options.delete_line(https=https, suffix=name[length:]) for name in names]
         return lines[:MOST_DELETED]
+
+    def _all_lines(self, value: str, *, https: bool) -> list[str]:
+        line = self._options.set_line(value, https=https)
+        return [line] if len(line) <= self._chunk_size else self._chunks(value, https=https)
 
     def _chunks(self, value: str, *, https: bool) -> list[str]:
         parts: list[str] = []

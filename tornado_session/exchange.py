@@ -1,0 +1,206 @@
+"""Exchange: one request and its response, as sessions and TempData see them."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol
+
+from tornado_session.application import Sessions
+from tornado_session.cookies import encoding
+from tornado_session.errors import CacheError, ProtectionError, ResponseStartedError, SessionUnavailableError
+from tornado_session.protection.protector import Protector
+from tornado_session.session import KEY_SIZE, Session, SessionHost, logger
+from tornado_session.temp_data.dictionary import TempData
+
+# Directives that let a cache keep or share a response, and so contradict the no-store that a Set-Cookie calls for.
+_PERMITTING = ("public", "max-age", "s-maxage", "immutable", "stale-while-revalidate", "stale-if-error")
+
+
+class Host(SessionHost, Protocol):
+    """What an exchange asks of the handler that it belongs to."""
+
+    def agrees(self, consent: Callable[[Any], bool]) -> bool: ...
+
+
+class Exchange:
+    """Opens the cookies of a request, and writes those of its response. Also the ``TempDataRequest`` of providers."""
+
+    def __init__(self, sessions: Sessions, host: Host, *, cookies: Mapping[str, str], https: bool) -> None:
+        self.cookies = cookies
+        self.https = https
+        self._sessions = sessions
+        self._host = host
+        self._has_agreed: bool | None = None
+        self._lines: dict[str, str] = {}
+        self._must_renew_cookie = False
+        self._is_temp_data_dropped = False
+        blocked_reason = None if sessions.cookie.is_essential or self._agreed() else "consent"
+        key = None if blocked_reason else self._opened_key()
+        self._session = Session(sessions.store, key, host, blocked_reason=blocked_reason)
+        self._temp_data: TempData | None = None
+
+    # -- the request --------------------------------------------------------------------------------------------------
+
+    @property
+    def session(self) -> Session:
+        """The session of this request."""
+        return self._session
+
+    @property
+    def temp_data(self) -> TempData:
+        """The TempData of this request; nothing is opened before its first use."""
+        if self._temp_data is None:
+            self._temp_data = TempData(self._load_temp_data, self._before_temp_data_write)
+        return self._temp_data
+
+    async def load(self) -> None:
+        """Load the session; when the cache does not answer, go on as ``when_unavailable`` says."""
+        try:
+            await self._session.load()
+        except (CacheError, SessionUnavailableError) as error:
+            if self._sessions.options.when_unavailable == "fail":
+                raise SessionUnavailableError(f"The session could not be loaded: {error}") from error
+            self.warn("unavailable", f"A session could not be loaded and reads as empty: {_described(error)}")
+
+    def _agreed(self) -> bool:
+        if self._has_agreed is None:
+            consent = self._sessions.consent
+            self._has_agreed = consent is None or self._host.agrees(consent)
+        return self._has_agreed
+
+    def _opened_key(self) -> bytes | None:
+        text = self.cookies.get(self._sessions.cookie_name)
+        if text is None:
+            return None
+        protector = self._sessions.cookie_protector
+        protected = encoding.decode(text) or b""
+        try:
+            key = protector.unprotect(protected)
+        except ProtectionError as error:
+            self.warn("session cookie", f"A session cookie did not open, its sender is a new visitor: {error}.")
+            return None
+        self._must_renew_cookie = not protector.is_current(protected)
+        return key if len(key) == KEY_SIZE else None
+
+    # -- what a TempDataProvider sees ---------------------------------------------------------------------------------
+
+    @property
+    def has_session(self) -> bool:
+        return self._session.is_available
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        return self._sessions.clock
+
+    def protector(self, *purposes: str) -> Protector:
+        return self._sessions.protector(*purposes)
+
+    def set_cookie_line(self, line: str) -> None:
+        self._lines[line.partition("=")[0]] = line
+
+    def warn(self, kind: str, message: str) -> None:
+        self._sessions.log.warning(logger, kind, message)
+
+    def _load_temp_data(self) -> Mapping[str, Any]:
+        return {} if self._is_temp_data_blocked else self._sessions.temp_data.load(self)
+
+    def _before_temp_data_write(self) -> None:
+        if self._host.headers_sent or self._session._is_closed:
+            raise ResponseStartedError(
+                "TempData cannot be changed after the response has started. Write to it before the first flush(), and "
+                "before redirect() and finish()."
+            )
+        if self._is_temp_data_blocked:
+            self._sessions.log.warning_once(
+                logger, "temp_data consent", "TempData of visitors who have not agreed to cookies is not kept."
+            )
+
+    @property
+    def _is_temp_data_blocked(self) -> bool:
+        return not self._sessions.temp_data.is_essential and not self._agreed()
+
+    # -- the response -------------------------------------------------------------------------------------------------
+
+    def drop_changes(self, *, session: bool) -> None:
+        """Give up what was not stored: TempData, and with ``session`` the session's changes; for error responses."""
+        self._is_temp_data_dropped = True
+        self._lines.clear()
+        if session:
+            self._session._drop_changes()
+
+    @property
+    def saves_on_error(self) -> bool:
+        """Whether changes are kept although the response reports an error of the server."""
+        return self._sessions.options.save_on_error
+
+    def close(self) -> None:
+        """Refuse all further writes: what comes now could not be part of the response."""
+        self._session._close()
+
+    def save_temp_data(self, *, consume: bool, is_redirect: bool) -> None:
+        """Hand TempData to its provider, if it changed, which may put it into the session."""
+        if self._temp_data is None or self._is_temp_data_dropped or self._is_temp_data_blocked:
+            return
+        provider = self._sessions.temp_data
+        values = self._temp_data.remaining(consume=consume and not (is_redirect and provider.keep_on_redirect))
+        self._is_temp_data_dropped = True
+        if values is not None:
+            provider.save(self, values)
+
+    def needs_commit(self) -> bool:
+        """Tell whether the response has to wait for the session to be stored."""
+        return self._session._has_to_be_stored
+
+    async def commit(self) -> None:
+        """Store the session; under ``"ignore"`` a cache that fails is logged, and the response goes on."""
+        try:
+            await self._session.commit()
+        except CacheError as error:
+            if self._sessions.options.when_unavailable != "ignore":
+                raise
+            logger.error("A session could not be stored: %s", _described(error))
+
+    def run(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Run what has to finish even if nobody waits for it."""
+        return self._sessions.run(coroutine)
+
+    def cookie_lines(self) -> list[str]:
+        """Write the ``Set-Cookie`` lines of the response."""
+        line = self._session_line()
+        return [*self._lines.values(), line] if line else list(self._lines.values())
+
+    @property
+    def is_touched(self) -> bool:
+        """Whether the response may depend on the request's cookies."""
+        return self._session._is_touched or (self._temp_data is not None and self._temp_data.is_touched)
+
+    def _session_line(self) -> str | None:
+        key, has_cookie = self._session._key_for_cookie()
+        cookie = self._sessions.cookie
+        if key is None:
+            return cookie.delete_line(https=self.https) if has_cookie else None
+        if has_cookie and not self._must_renew_cookie and cookie.max_age is None:
+            return None
+        return cookie.set_line(encoding.encode(self._sessions.cookie_protector.protect(key)), https=self.https)
+
+
+def with_vary(vary: str) -> str:
+    """Add ``Cookie`` to the value of a ``Vary`` header, if it does not say so already."""
+    names = [name.strip() for name in vary.split(",") if name.strip()]
+    if "*" in names or "cookie" in map(str.lower, names):
+        return vary
+    return ", ".join([*names, "Cookie"])
+
+
+def with_no_store(cache_control: str) -> str:
+    """Add ``no-store`` to the value of a ``Cache-Control`` header, in place of what contradicts it."""
+    directives = [directive.strip() for directive in cache_control.split(",") if directive.strip()]
+    names = [directive.partition("=")[0].strip().lower() for directive in directives]
+    if "no-store" in names:
+        return cache_control
+    kept = [directive for directive, name in zip(directives, names, strict=True) if name not in _PERMITTING]
+    return ", ".join([*kept, "no-store"])
+
+
+def _described(error: Exception) -> str:
+    cause = f" ({type(error.__cause__).__name__})" if error.__cause__ else ""
+    return f"{error}{cause}"

@@ -1,0 +1,286 @@
+"""SessionMixin: the session is loaded before the handler runs, and saved before the response leaves."""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tornado.httputil import parse_cookie
+from tornado.web import RequestHandler
+from tornado.websocket import WebSocketProtocol
+
+from tornado_session.application import SETTING, Sessions
+from tornado_session.errors import ConfigurationError, SessionError
+from tornado_session.exchange import Exchange, with_no_store, with_vary
+from tornado_session.flash import Flash, add_flash
+from tornado_session.items import Items
+from tornado_session.session import Session
+from tornado_session.temp_data.dictionary import TempData
+
+logger = logging.getLogger(__name__)
+
+if TYPE_CHECKING:
+    _Handler = RequestHandler
+else:
+    _Handler = object
+
+
+class SessionMixin(_Handler):
+    """Gives a handler ``self.session``, ``self.temp_data`` and ``self.items``; put it before ``RequestHandler``.
+
+    .. code-block:: python
+
+        class Counter(SessionMixin, tornado.web.RequestHandler):
+            async def get(self):
+                self.session["visits"] = self.session.get("visits", 0) + 1
+
+    A subclass that overrides ``prepare`` awaits ``super().prepare()`` in it. Nothing of a response that changed the
+    session leaves before the change is stored, whichever way the response is made; a streamed response (``flush``)
+    sends its cookie with the first chunk and stores before the last. When storing fails before the first byte, the
+    response is a 503 made by the handler's own ``write_error``; afterwards, the failure is logged and the response
+    ends.
+
+    Works before ``WebSocketHandler`` too: the session is loaded before the upgrade, may be established only before it,
+    and is stored afterwards by an explicit ``await self.session.commit()`` alone.
+    """
+
+    session_autoload: ClassVar[bool] = True
+    """Whether ``prepare`` loads the session; if not, ``await self.load_session()`` does it on demand."""
+
+    _exchange: Exchange | None = None
+    _items: Items | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        bases = cls.__mro__[: cls.__mro__.index(SessionMixin)]
+        if RequestHandler in bases:
+            raise ConfigurationError(
+                f"SessionMixin must stand before the handler class, or its methods are never called: "
+                f"write class {cls.__name__}(SessionMixin, ...)"
+            )
+
+    # -- for handlers -------------------------------------------------------------------------------------------------
+
+    @property
+    def session(self) -> Session:
+        """The visitor's session. Raises ``SessionNotConfiguredError`` without ``session_settings()``."""
+        return self._begun_exchange().session
+
+    @property
+    def temp_data(self) -> TempData:
+        """Values that the previous request left, and values for the next. Not opened before its first use."""
+        return self._begun_exchange().temp_data
+
+    @property
+    def items(self) -> Items:
+        """A dict for passing values between the components of this request; never stored."""
+        if self._items is None:
+            self._items = Items()
+        return self._items
+
+    def flash(self, message: str, category: str = "info") -> None:
+        """Leave a message for the visitor's next page, where ``{% module Flash() %}`` shows it."""
+        add_flash(self.temp_data, message, category)
+
+    async def prepare(self) -> None:
+        """Load the session, unless ``session_autoload`` is off. An override awaits ``super().prepare()``."""
+        if self.session_autoload:
+            await self.load_session()
+        following = super().prepare()
+        if following is not None:
+            await following
+
+    async def load_session(self) -> None:
+        """Load the session, once, and start its idle timeout anew.
+
+        When the cache does not answer, goes on as ``SessionOptions.when_unavailable`` says.
+        """
+        await self._begun_exchange().load()
+
+    # -- Tornado's hooks ----------------------------------------------------------------------------------------------
+
+    def get_template_namespace(self) -> dict[str, Any]:
+        """Add ``session`` and ``temp_data`` for templates."""
+        namespace = super().get_template_namespace()
+        if isinstance(self.settings.get(SETTING), Sessions):
+            self.application.ui_modules.setdefault("Flash", Flash)
+            namespace |= {"session": self.session, "temp_data": self.temp_data}
+        return namespace
+
+    def flush(self, include_footers: bool = False) -> "asyncio.Future[None]":
+        """Send the headers, with the session's cookie, and what was written so far."""
+        if self._exchange is not None and not self._headers_written and self._status_code != 101:
+            self._save_temp_data()
+            self._write_headers()
+        return super().flush(include_footers)
+
+    def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> "asyncio.Future[None]":
+        """Store what changed, and then end the response."""
+        exchange = self._exchange
+        if exchange is None or self._finished or self._status_code == 101:
+            return super().finish(chunk)
+        if chunk is not None:
+            self.write(chunk)
+        try:
+            self._save_temp_data()
+            exchange.close()
+            if not exchange.needs_commit():
+                return super().finish()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the browser gets an answer
+            self._answer_failure(error)
+            return self._done()
+        # The response is held until the session is stored. Tornado takes a finished response for sent and lets nobody
+        # write into it, nor run the next handler of this connection, which is just what is needed meanwhile.
+        self._finished = True
+        return exchange.run(self._finish_when_stored(exchange))
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """Send an error page; a server error stores nothing, unless ``save_on_error`` says so."""
+        error = kwargs.get("exc_info", (None, None))[1]
+        if status_code == 500 and isinstance(error, SessionError):
+            status_code = error.status_code
+        if self._exchange is not None and status_code >= 500:
+            self._exchange.drop_changes(session=not self._exchange.saves_on_error)
+        super().send_error(status_code, **kwargs)
+
+    def log_exception(
+        self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """Log an unavailable or contested session in a line of its own: there is no mistake for a traceback to show."""
+        if isinstance(value, SessionError) and value.status_code != 500:
+            cause = f" ({type(value.__cause__).__name__})" if value.__cause__ else ""
+            logger.error("%d %s %s: %s%s", value.status_code, self.request.method, self.request.path, value, cause)
+            return
+        super().log_exception(typ, value, tb)
+
+    def get_websocket_protocol(self) -> WebSocketProtocol | None:
+        """Store what changed before the upgrade, after which there are no headers to carry a cookie."""
+        protocol: WebSocketProtocol | None = super().get_websocket_protocol()  # type: ignore[misc]
+        exchange = self._exchange
+        if protocol is None or exchange is None:
+            return protocol
+        accept = protocol.accept_connection
+
+        async def accept_when_stored(handler: Any) -> None:
+            self._save_temp_data()
+            await exchange.commit()
+            self._write_headers()
+            await accept(handler)
+
+        protocol.accept_connection = accept_when_stored  # type: ignore[method-assign]
+        return protocol
+
+    # -- the exchange -------------------------------------------------------------------------------------------------
+
+    def _begun_exchange(self) -> Exchange:
+        if self._exchange is None:
+            header = self.request.headers.get("Cookie")
+            self._exchange = Exchange(
+                Sessions.of_application(self.settings),
+                _Host(self),
+                # Not self.cookies, which makes a Morsel of every cookie: that takes longer than all else here.
+                cookies=parse_cookie(header) if header else {},
+                https=self.request.protocol == "https",
+            )
+        return self._exchange
+
+    def _save_temp_data(self) -> None:
+        assert self._exchange is not None
+        self._exchange.save_temp_data(
+            consume=self.request.method != "HEAD" and self._status_code != 304 and not self._becomes_304(),
+            is_redirect=300 <= self._status_code < 400 and "Location" in self._headers,
+        )
+
+    def _becomes_304(self) -> bool:
+        """Tell whether Tornado is about to turn this response into a 304, whose reader sees nothing new."""
+        if "If-None-Match" not in self.request.headers or self._headers_written or "Etag" in self._headers:
+            return False
+        if self._status_code != 200 or self.request.method not in ("GET", "HEAD"):
+            return False
+        self.set_etag_header()
+        matches = self.check_etag_header()
+        self.clear_header("Etag")
+        return matches
+
+    async def _finish_when_stored(self, exchange: Exchange) -> None:
+        try:
+            await exchange.commit()
+            self._finished = False
+            sending = super().finish()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the browser gets an answer
+            self._finished = False
+            self._answer_failure(error)
+            return
+        await sending
+
+    def _answer_failure(self, error: Exception) -> None:
+        """Answer with an error page if nothing was sent yet, or else end the response."""
+        assert self._exchange is not None
+        self._exchange.drop_changes(session=True)
+        exc_info = (type(error), error, error.__traceback__)
+        self.log_exception(*exc_info)
+        if self._headers_written:
+            super().finish()
+        else:
+            self.send_error(500, exc_info=exc_info)
+
+    def _write_headers(self) -> None:
+        """Add what the session and TempData have to say to the headers that are about to leave."""
+        assert self._exchange is not None
+        lines = self._exchange.cookie_lines()
+        for line in lines:
+            self.add_header("Set-Cookie", line)
+        if lines or self._exchange.is_touched:
+            self.set_header("Vary", with_vary(self._headers.get("Vary", "")))
+        if lines:
+            self.set_header("Cache-Control", with_no_store(self._headers.get("Cache-Control", "")))
+
+    @staticmethod
+    def _done() -> "asyncio.Future[None]":
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future.set_result(None)
+        return future
+
+
+class _Host:
+    """What the session and the exchange may ask of their handler."""
+
+    __slots__ = ("_handler",)
+
+    def __init__(self, handler: SessionMixin) -> None:
+        self._handler = handler
+
+    @property
+    def headers_sent(self) -> bool:
+        return self._handler._headers_written
+
+    def agrees(self, consent: Callable[[Any], bool]) -> bool:
+        return bool(consent(self._handler))
+
+    def explain_not_loaded(self) -> str:
+        kind = type(self._handler)
+        if not self._handler.session_autoload:
+            return (
+                f"Session not loaded: session_autoload is off for {kind.__name__}. "
+                "Call `await self.load_session()` before the session is used."
+            )
+        owner = next(base for base in kind.__mro__ if "prepare" in vars(base))
+        if owner is SessionMixin:
+            return f"Session not loaded: {kind.__name__} used it before prepare() had run, or outside of a request."
+        return (
+            f"Session not loaded: {owner.__name__}.prepare() did not call `await super().prepare()`. Add that line, in "
+            "an `async def prepare(self)`."
+        )
+
+    def renew_xsrf_token(self) -> None:
+        # Tornado keeps the token in two attributes and has no method to renew it. A visitor without a token needs none.
+        handler: Any = self._handler
+        name = handler.settings.get("xsrf_cookie_name", "_xsrf")
+        if not handler.settings.get("xsrf_cookies") and name not in handler.request.cookies:
+            return
+        vars(handler).pop("_xsrf_token", None)
+        handler._raw_xsrf_token = (None, os.urandom(16), time.time())
+        _ = handler.xsrf_token

@@ -1,0 +1,155 @@
+"""SessionStore: sessions in a cache; every method is one trip."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Final
+
+from tornado_session import serializer
+from tornado_session.caching.contract import CacheEntry, CacheEntryOptions, DistributedCache, timestamp
+from tornado_session.errors import SessionTooLargeError
+from tornado_session.logs import LimitedLog
+from tornado_session.options import SessionOptions
+from tornado_session.protection.key_ring import KeyRing
+from tornado_session.record import MOVED, RecordFormat, SessionRecord
+
+logger = logging.getLogger(__name__)
+
+_MOVED_FOR: Final = timedelta(seconds=30)
+"""How long the mark of a session that has moved stays if the move was cut short; till then its cookie opens nothing."""
+
+
+@dataclass(slots=True)
+class StoredSession:
+    """What was found under a session's key."""
+
+    record: SessionRecord | None
+    """``None``: there is something, but it is not, or no longer, a live session."""
+    version: int
+    entry: CacheEntry
+    has_moved: bool = False
+    """The session has just been regenerated: it goes on under another key, and nothing may be written here."""
+
+
+class SessionStore:
+    """Knows how sessions are laid down in the cache of one application: under which key, until when, with which tag."""
+
+    def __init__(
+        self,
+        cache: DistributedCache,
+        options: SessionOptions,
+        keys: KeyRing,
+        clock: Callable[[], float],
+        log: LimitedLog,
+    ) -> None:
+        self.options = options
+        self.clock = clock
+        self.log = log
+        self._cache = cache
+        self._keys = keys
+        opener = keys.protector("session payload", clock=clock)
+        self._format = RecordFormat(opener if options.encrypt else None, opener)
+        self._plain_options = CacheEntryOptions(sliding=options.idle_timeout, refresh_interval=options.refresh_interval)
+
+    @staticmethod
+    def cache_key(key: bytes) -> str:
+        """Give the name under which the cache knows the session with ``key``: whoever reads the store gets no key."""
+        return sha256(key).hexdigest()
+
+    async def load(self, cache_key: str, *, refresh: bool) -> StoredSession | None:
+        """Read a session; raises ``UnreadableRecordError`` for what is not understood, and ``CacheError``."""
+        entry = await self._cache.get(cache_key, refresh=refresh)
+        return None if entry is None else self.understand(cache_key, entry)
+
+    def understand(self, cache_key: str, entry: CacheEntry) -> StoredSession:
+        """Read what an entry holds; raises ``UnreadableRecordError``."""
+        if entry.value == MOVED:
+            return StoredSession(None, entry.version, entry, has_moved=True)
+        record = self._format.loads(entry.value, cache_key)
+        if record is not None and self.has_outlived(record):
+            record = None
+        return StoredSession(record, entry.version, entry)
+
+    async def add(self, cache_key: str, record: SessionRecord) -> int | None:
+        """Store a new session; ``None`` when something is stored under its key."""
+        return await self._cache.add(cache_key, self._bytes(cache_key, record), self._entry_options(record))
+
+    async def replace(self, cache_key: str, record: SessionRecord, version: int) -> int | None:
+        """Store a session over ``version`` of itself; ``None`` when it is gone or was changed."""
+        value = self._bytes(cache_key, record)
+        return await self._cache.replace(cache_key, value, self._entry_options(record), version=version)
+
+    async def mark_moved(self, cache_key: str, record: SessionRecord, version: int) -> int | None:
+        """End ``version`` of a session that is about to be stored under another key; ``None`` as in ``replace``.
+
+        The mark keeps the owner's tag, so that revoking the owner's sessions meets it in the middle of the move.
+        """
+        options = CacheEntryOptions(relative=_MOVED_FOR, tag=self._tag(record))
+        return await self._cache.replace(cache_key, MOVED, options, version=version)
+
+    async def refresh(self, cache_key: str) -> bool:
+        """Move the idle timeout; ``False`` when nothing is stored."""
+        return await self._cache.refresh(cache_key)
+
+    async def remove(self, cache_key: str) -> bool:
+        """Remove a session; ``False`` when nothing was stored."""
+        return await self._cache.remove(cache_key)
+
+    def tags(self, owner: str) -> list[str]:
+        """Give the tags of an owner's sessions, one for each key of the ring, the current key's first."""
+        return self._keys.fingerprints("session owner", owner)
+
+    def has_outlived(self, record: SessionRecord) -> bool:
+        """Tell whether a session is older than ``SessionOptions.lifetime``."""
+        lifetime = self.options.lifetime
+        return lifetime is not None and self.clock() >= record.created + lifetime.total_seconds()
+
+    def expires(self, created: float) -> datetime:
+        """Tell when a session that is written now would end if it were not used again."""
+        now = self.clock()
+        end = now + (self.options.idle_timeout + self.options.refresh_interval).total_seconds()
+        if self.options.lifetime is not None:
+            end = min(end, created + self.options.lifetime.total_seconds())
+        return timestamp(end)
+
+    def check_size(self, cache_key: str, record: SessionRecord) -> None:
+        """Raise ``SessionTooLargeError`` for what could not be stored."""
+        self._bytes(cache_key, record)
+
+    def _entry_options(self, record: SessionRecord) -> CacheEntryOptions:
+        if record.owner is None and self.options.lifetime is None:
+            return self._plain_options
+        return CacheEntryOptions(
+            sliding=self.options.idle_timeout,
+            refresh_interval=self.options.refresh_interval,
+            relative=self._remaining(record),
+            tag=self._tag(record),
+        )
+
+    def _remaining(self, record: SessionRecord) -> timedelta | None:
+        # Said as a duration: ``created`` is by the application's clock, and the end is by the cache's.
+        if self.options.lifetime is None:
+            return None
+        remaining = self.options.lifetime - timedelta(seconds=self.clock() - record.created)
+        return max(remaining, timedelta(milliseconds=1))
+
+    def _tag(self, record: SessionRecord) -> str | None:
+        return None if record.owner is None else self.tags(record.owner)[0]
+
+    def _bytes(self, cache_key: str, record: SessionRecord) -> bytes:
+        value = self._format.dumps(record, cache_key)
+        if len(value) > self.options.max_size:
+            raise self._too_large(len(value), record)
+        return value
+
+    def _too_large(self, size: int, record: SessionRecord) -> SessionTooLargeError:
+        largest = serializer.largest(record.values)
+        return SessionTooLargeError(
+            f"the session takes {size} bytes, and SessionOptions.max_size allows {self.options.max_size}; its largest "
+            f"keys are {serializer.listed(largest)}. Keep large data elsewhere and a reference to it in the session",
+            size=size,
+            limit=self.options.max_size,
+            largest=largest,
+        )

@@ -1,0 +1,1 @@
+"""Values that live until they are read."""

@@ -1,0 +1,135 @@
+"""CookieTempDataProvider: TempData in an encrypted cookie, chunked when long, in the session when longer."""
+
+import logging
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final, Literal
+
+from tornado_session import serializer
+from tornado_session.cookies import encoding
+from tornado_session.cookies.chunking import ChunkedCookie, DamagedChunksError
+from tornado_session.cookies.options import CookieOptions
+from tornado_session.errors import ConfigurationError, ProtectionError, TempDataTooLargeError
+from tornado_session.protection.protector import Protector
+from tornado_session.temp_data.contract import TempDataProvider, TempDataRequest
+from tornado_session.temp_data.session import SESSION_KEY, apart
+
+logger = logging.getLogger(__name__)
+
+TEMP_DATA_COOKIE_NAME: Final = ".Tornado.TempData"
+_DEFAULT_COOKIE: Final = CookieOptions(name=TEMP_DATA_COOKIE_NAME)
+_PURPOSE: Final = "temp_data cookie"
+
+
+class CookieTempDataProvider(TempDataProvider):
+    """Keeps TempData with the browser: no store, no session, nothing to clean up.
+
+    The cookie's value is serialized, encrypted and authenticated (bound to the cookie's name and to ``max_age``), and
+    written in base64url. It is never compressed: the length of compressed data tells what was compressed (CRIME,
+    BREACH).
+
+    ``cookie``: its attributes. ``chunk_size``: the longest ``Set-Cookie`` line, bytes, attributes included, at least
+    256; browsers take 4096. ``max_size``: bytes that all lines together may take; the default fits the 8 KiB that nginx
+    and Apache allow for one header line, beyond which a browser is locked out until it drops the cookies. ``max_age``:
+    older TempData is empty, also when it is replayed. ``overflow``: what exceeds ``max_size`` goes to the session
+    (``"session"``) or raises ``TempDataTooLargeError`` before anything is sent (``"error"``). ``keep_on_redirect``: a
+    redirect keeps what was read in the same request.
+
+    Raises ``ConfigurationError``, also when name and attributes leave no room for a value.
+    """
+
+    def __init__(
+        self,
+        *,
+        cookie: CookieOptions = _DEFAULT_COOKIE,
+        chunk_size: int = 3800,
+        max_size: int = 7168,
+        max_age: timedelta = timedelta(days=1),
+        overflow: Literal["session", "error"] = "session",
+        keep_on_redirect: bool = True,
+    ) -> None:
+        if overflow not in ("session", "error"):
+            raise ConfigurationError(f'overflow is "session" or "error", but this is {overflow!r}')
+        if not isinstance(max_age, timedelta) or max_age <= timedelta(0):
+            raise ConfigurationError(f"max_age is a positive timedelta, but this is {max_age!r}")
+        self.cookie = cookie.named(TEMP_DATA_COOKIE_NAME)
+        self.is_essential = cookie.is_essential
+        self.keep_on_redirect = keep_on_redirect
+        self._max_age = max_age
+        self._max_size = max_size
+        self._overflow = overflow
+        self._chunked = ChunkedCookie(self.cookie, chunk_size=chunk_size, max_size=max_size)
+
+    def validate(self, session_cookie_name: str) -> None:
+        if self._chunked.pieces([session_cookie_name]):
+            raise ConfigurationError(
+                f"the session's cookie is called {session_cookie_name!r}, which is a name that TempData's cookie "
+                f"{self.cookie.name!r} uses; call one of them something else"
+            )
+
+    def load(self, request: TempDataRequest) -> dict[str, Any]:
+        values = self._overflowed(request)
+        try:
+            text = self._chunked.join(request.cookies)
+            return values if text is None else values | self._opened(request, text)
+        except (DamagedChunksError, ProtectionError, ValueError) as error:
+            self._delete(request, self._chunked.pieces(request.cookies))
+            request.warn("temp_data", f"TempData in cookies was dropped: {error}.")
+            return values
+
+    def save(self, request: TempDataRequest, values: Mapping[str, Any]) -> None:
+        text = self._sealed(request, values) if values else ""
+        lines = self._chunked.lines(text, https=request.https) if values else []
+        if lines is None and self._overflow == "error":
+            raise self._too_large(self._chunked.size(text, https=request.https), values)
+        self._save_overflow(request, values if lines is None else {})
+        for line in lines or []:
+            request.set_cookie_line(line)
+        written = {line.partition("=")[0] for line in lines or []}
+        self._delete(request, [name for name in self._chunked.pieces(request.cookies) if name not in written])
+
+    def _sealed(self, request: TempDataRequest, values: Mapping[str, Any]) -> str:
+        data = serializer.dumps(dict(values), name="temp_data")
+        return encoding.encode(self._protector(request).protect(data, expires_in=self._max_age))
+
+    def _opened(self, request: TempDataRequest, text: str) -> dict[str, Any]:
+        protected = encoding.decode(text)
+        if protected is None:
+            raise ValueError("it is not written as it was sent")
+        values = serializer.loads(self._protector(request).unprotect(protected))
+        if type(values) is not dict:
+            raise ValueError("it does not hold a mapping")
+        return values
+
+    def _protector(self, request: TempDataRequest) -> Protector:
+        return request.protector(_PURPOSE, self.cookie.name or "")
+
+    def _overflowed(self, request: TempDataRequest) -> dict[str, Any]:
+        if not request.has_session:
+            return {}
+        kept = request.session.get(SESSION_KEY)
+        if type(kept) is not list or len(kept) != 2 or request.clock() >= kept[0]:
+            return {}
+        return apart(kept[1])
+
+    def _save_overflow(self, request: TempDataRequest, values: Mapping[str, Any]) -> None:
+        if not values:
+            if request.has_session:
+                request.session.pop(SESSION_KEY, None)
+            return
+        # [when it expires, seconds since the epoch; the values]
+        request.session[SESSION_KEY] = [request.clock() + self._max_age.total_seconds(), dict(values)]
+
+    def _delete(self, request: TempDataRequest, names: list[str]) -> None:
+        for line in self._chunked.deletions(names, https=request.https):
+            request.set_cookie_line(line)
+
+    def _too_large(self, size: int, values: Mapping[str, Any]) -> TempDataTooLargeError:
+        largest = serializer.largest(values)
+        return TempDataTooLargeError(
+            f"TempData would take {size} bytes of cookies, and max_size allows {self._max_size}; its largest keys are "
+            f'{serializer.listed(largest)}. Keep less, or choose overflow="session"',
+            size=size,
+            limit=self._max_size,
+            largest=largest,
+        )
