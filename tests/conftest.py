@@ -1,7 +1,7 @@
 """What tests over HTTP share: an application of a test's handlers, served on a free loopback port."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -56,7 +56,7 @@ async def serve(
 
 
 @pytest.fixture
-def log_of(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[..., list[str]]]:
+def log_of(caplog: pytest.LogCaptureFixture) -> Callable[..., list[str]]:
     """The lines that the package logged, at or above a level: ``log_of(logging.WARNING)``."""
     caplog.set_level(logging.DEBUG, logger="tornado_session")
 
@@ -67,4 +67,4 @@ def log_of(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[..., list[str]
             if record.name.startswith("tornado_session") and record.levelno >= level
         ]
 
-    yield lines
+    return lines

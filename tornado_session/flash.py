@@ -31,7 +31,7 @@ class Flash(UIModule):
 
     def render(self, category: str | None = None) -> bytes:
         # ``self.handler`` is any RequestHandler to Tornado's types; one with the mixin has the attribute.
-        temp_data: TempData = cast(Any, self.handler).temp_data
+        temp_data: TempData = cast("Any", self.handler).temp_data
         messages = temp_data.get(FLASH_KEY, [])
         shown = [message for message in messages if category in (None, message[0])]
         left = [message for message in messages if message not in shown]

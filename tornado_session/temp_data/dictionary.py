@@ -130,9 +130,9 @@ class _HasTempData(Protocol):
 
 
 def TempDataField(key: str | None = None) -> Any:  # noqa: N802 - reads as the type of the attribute
-    """Bind a handler attribute to TempData; on the class: ``notice: str | None = TempDataField()``.
+    """Keep a handler attribute in TempData.
 
-    Reading ``self.notice`` reads ``self.temp_data["notice"]`` (``None`` when it is missing) and marks it for removal;
+    Written on the class as ``notice: str | None = TempDataField()``. Reading ``self.notice`` reads ``self.temp_data["notice"]`` (``None`` when it is missing) and marks it for removal;
     assigning and deleting do the same there. ``key``: the key in TempData, if it is not the attribute's name. Raises
     ``ConfigurationError`` when the class is made without ``SessionMixin``; Python 3.11 wraps it in ``RuntimeError``.
     """
