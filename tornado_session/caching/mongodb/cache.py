@@ -1,0 +1,181 @@
+"""MongoCache: one document for each entry, one command for each call, or for the calls of many parallel requests."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+
+from tornado_session.caching.batching import Batcher
+from tornado_session.caching.contract import CacheEntry, CacheEntryOptions, DistributedCache, check_key, check_value
+from tornado_session.caching.mongodb import documents, driver
+from tornado_session.caching.mongodb.documents import Document, Write
+from tornado_session.caching.mongodb.indexes import Indexes
+
+if TYPE_CHECKING:
+    from tornado_session.caching.mongodb.driver import AnyCollection
+
+_MAX_VALUE_SIZE: Final = 16 * 2**20 - 4096  # a document has 16 MiB; the rest is for key, tag and dates
+_WRITE_OVERHEAD: Final = 600
+_COLLISIONS: Final = 5
+_PAGE: Final = 100
+
+
+class _Read(NamedTuple):
+    key: str
+    refresh: bool
+
+
+class MongoCache(DistributedCache):
+    """Keeps entries in a collection of PyMongo's ``AsyncMongoClient`` or of Motor (either of its clients).
+
+    ``collection`` should hold nothing else. Its client stays the application's: it may be made before the event loop
+    runs, but after a fork, and works in one loop only; elsewhere calls raise ``ConfigurationError``. Writes use the
+    collection's write concern ("majority" is the one under which a fail-over loses nothing); reads go to the primary
+    whatever the client's options say. ``timeout`` bounds every command, finding a server included.
+
+    A call that is alone is one command. Calls of parallel requests go out together, at most ``batch_size`` of them:
+    reads as one ``find`` and, where the expiry of some is due, one update; writes as one bulk write.
+
+    The server's clock decides about every expiry, to the millisecond; ends are never rounded down. Expired documents
+    are invisible at once and are removed by the server's own sweep, about once a minute. Its index, and that for
+    ``find``, are made at first use, beside the request; or beforehand by ``ensure_indexes()``.
+
+    Raises ``ConfigurationError`` for what is no such collection, or one with unacknowledged writes.
+    """
+
+    def __init__(
+        self,
+        collection: "AnyCollection",
+        *,
+        timeout: timedelta = timedelta(seconds=5),
+        batch_size: int = 128,
+    ) -> None:
+        self._collection = driver.prepared(collection)
+        self._calls = driver.Calls(timeout.total_seconds())
+        self._batcher = Batcher(max_calls=batch_size)
+        self._indexes = Indexes(self._collection)
+
+    def __repr__(self) -> str:
+        return f"MongoCache({self._collection.full_name!r})"
+
+    async def ensure_indexes(self) -> None:
+        """Make the indexes now, and wait for them, however long that takes on a large collection.
+
+        Raises ``CacheError`` that names the commands to run where rights are missing or another index is in the way.
+        """
+        await self._indexes.ensure()
+
+    async def get(self, key: str, *, refresh: bool = True) -> CacheEntry | None:
+        check_key(key)
+        return await self._batcher.run(self._read, _Read(key, refresh), key=key, shared=True)
+
+    async def set(self, key: str, value: bytes, options: CacheEntryOptions) -> int:
+        _check(key, value)
+        version = await self._run_write(Write.put(key, value, _new_version(), options))
+        assert version is not None, "an unconditional write is never refused"
+        return version
+
+    async def add(self, key: str, value: bytes, options: CacheEntryOptions) -> int | None:
+        _check(key, value)
+        return await self._run_write(Write.insert(key, value, _new_version(), options))
+
+    async def replace(
+        self, key: str, value: bytes, options: CacheEntryOptions, *, version: int | None = None
+    ) -> int | None:
+        _check(key, value)
+        return await self._run_write(Write.update(key, value, _new_version(), options, only=version))
+
+    async def refresh(self, key: str) -> bool:
+        return await self.get(key) is not None
+
+    async def remove(self, key: str) -> bool:
+        check_key(key)
+        return await self._batcher.run(self._remove, key, key=key)
+
+    async def find(self, tag: str) -> AsyncIterator[tuple[str, CacheEntry]]:
+        check_key(tag, name="tag")
+        cursor = self._collection.find(documents.live(tag=tag), documents.STORED)
+        try:
+            while page := await self._page(cursor):
+                for document in page:
+                    yield document["_id"], documents.entry(document)
+        finally:
+            await cursor.close()
+
+    async def _page(self, cursor: Any) -> list[Document]:
+        with self._calls.bounded():
+            page: list[Document] = await cursor.to_list(_PAGE)
+        self._indexes.ensure_soon()
+        return page
+
+    async def _read(self, reads: list[_Read]) -> list[CacheEntry | None]:
+        with self._calls.bounded():
+            found = await (self._read_one(reads[0]) if len(reads) == 1 else self._read_many(reads))
+        self._indexes.ensure_soon()
+        return found
+
+    async def _read_one(self, read: _Read) -> list[CacheEntry | None]:
+        if read.refresh:
+            document = await driver.slide_one(self._collection, read.key, documents.SLIDE_OR_REFUSE)
+        else:
+            document = await self._collection.find_one(documents.live(_id=read.key), documents.STORED)
+        return [None if document is None else documents.entry(document)]
+
+    async def _read_many(self, reads: list[_Read]) -> list[CacheEntry | None]:
+        keys = {read.key for read in reads}
+        # One more than there can be, so that the first reply is known to be the last.
+        cursor = self._collection.find(
+            documents.live(_id=documents.among(keys)), documents.STORED_AND_DUE, batch_size=len(keys) + 1
+        )
+        found = {document["_id"]: document for document in await cursor.to_list(None)}
+        sliding = {read.key for read in reads if read.refresh and "due" in found.get(read.key, ())}
+        if sliding:
+            condition = documents.live(_id=documents.among(sliding))
+            await driver.slide_many(self._collection, condition, documents.SLIDE)
+        for key in sliding:
+            found[key] |= found[key]["due"]
+        return [documents.entry(found[read.key]) if read.key in found else None for read in reads]
+
+    async def _run_write(self, write: Write) -> int | None:
+        return await self._batcher.run(self._write, write, key=write.key, size=write.size + _WRITE_OVERHEAD)
+
+    async def _write(self, writes: list[Write]) -> list[int | Exception | None]:
+        with self._calls.bounded():
+            failures = await driver.write(self._collection, writes)
+            for _ in range(_COLLISIONS):
+                collided = [index for index, failure in failures.items() if driver.has_collided(failure)]
+                if not collided:
+                    break
+                again = await driver.write(self._collection, [writes[index] for index in collided])
+                failures = {index: failure for index, failure in failures.items() if index not in collided}
+                failures |= {collided[position]: failure for position, failure in again.items()}
+        self._indexes.ensure_soon()
+        return [
+            driver.refusal(failures[index]) if index in failures else write.version
+            for index, write in enumerate(writes)
+        ]
+
+    async def _remove(self, keys: list[str]) -> list[bool | Exception]:
+        if len(keys) == 1:
+            return [await self._remove_one(keys[0])]
+        # One command each, since a command that removes many tells how many there were, but not which.
+        outcomes = await asyncio.gather(*map(self._remove_one, keys), return_exceptions=True)
+        return cast("list[bool | Exception]", outcomes)
+
+    async def _remove_one(self, key: str) -> bool:
+        with self._calls.bounded():
+            result = await self._collection.delete_one(documents.live(_id=key))
+        self._indexes.ensure_soon()
+        return result.deleted_count == 1
+
+
+def _new_version() -> int:
+    return secrets.randbits(62) + 1
+
+
+def _check(key: str, value: bytes) -> None:
+    check_key(key)
+    check_value(value)
+    if len(value) > _MAX_VALUE_SIZE:
+        raise ValueError(f"MongoDB keeps values of at most {_MAX_VALUE_SIZE} bytes, but this one has {len(value)}")

@@ -1,0 +1,162 @@
+"""What is stored under a key, and the expressions by which the server decides about it.
+
+.. code-block:: text
+
+    _id  the key
+    d    the value, as BSON binary
+    v    the version, a fresh random number at every write
+    ref  date: when the expiry was last written
+    exp  date: the end                                          absent: never
+    ttl  milliseconds from a slide to the end it sets           absent: does not slide
+    int  milliseconds that pass between two slides
+    abs  date: the fixed end, which no slide passes             only beside ttl
+    tag  what the entry belongs to                              absent: nothing
+
+Every comparison with the present is made by the server with its own clock, ``$$NOW``: the clocks of application servers
+may be wrong. Nothing here needs a driver.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from tornado_session.caching.contract import CacheEntry, CacheEntryOptions
+
+Expression: TypeAlias = Any
+Document: TypeAlias = dict[str, Any]
+
+LOST: Final = "lost"
+"""The refusal of a write that found its entry missing, expired, existing or of another version."""
+PAST: Final = "past"
+"""The refusal of a write whose absolute end has passed."""
+
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
+_MAX_MILLISECONDS: Final = (_LATEST - _EPOCH) // _MILLISECOND
+
+# A document that an upsert is about to make has no version yet, so it is not live either.
+_LIVE: Final[Expression] = {"$and": ["$v", {"$or": [{"$not": ["$exp"]}, {"$gt": ["$exp", "$$NOW"]}]}]}
+_DUE: Final[Expression] = {"$and": ["$ttl", {"$gte": ["$$NOW", {"$add": ["$ref", "$int"]}]}]}
+_END: Final[Expression] = {"$min": ["$abs", {"$add": ["$$NOW", "$ttl"]}]}
+_SLID: Final[Document] = {
+    "exp": {"$cond": [_DUE, _END, "$exp"]},
+    "ref": {"$cond": [_DUE, "$$NOW", "$ref"]},
+}
+
+SLIDE: Final[list[Document]] = [{"$set": _SLID}]
+"""Update: move the end if that is due. A document that comes out as it was is not written."""
+
+
+def _refuse(reason: str) -> Expression:
+    # A command that updates many documents tells how many it changed, but not which, unless an update fails: then it
+    # tells which, why, and goes on with the others. No operator is there to fail, so this converts a word to a number.
+    # The word stands in for a field that does not exist, or else the server would convert it when it reads the query.
+    return {"$toInt": {"$ifNull": ["$none", reason]}}
+
+
+SLIDE_OR_REFUSE: Final[list[Document]] = [
+    {"$set": {**_SLID, "v": {"$cond": [_LIVE, "$v", _refuse(LOST)]}}},
+]
+"""Update by ``_id`` alone, which MongoDB finds by its shortest path: move the end, but refuse what has expired."""
+
+STORED: Final[Document] = {"d": 1, "v": 1, "exp": 1, "ref": 1}
+"""Projection: what ``entry()`` reads."""
+
+STORED_AND_DUE: Final[Document] = {
+    **STORED,
+    "due": {"$cond": [_DUE, {"exp": _END, "ref": "$$NOW"}, "$$REMOVE"]},
+}
+"""Projection: the same, and under ``due`` what ``SLIDE`` would change now, absent where it would change nothing."""
+
+
+def live(**equal: Any) -> Document:
+    """Filter: documents with these fields that have not expired."""
+    return {**equal, "$expr": _LIVE}
+
+
+def among(keys: Iterable[str]) -> Document:
+    """Field condition: any of these keys."""
+    return {"$in": list(keys)}
+
+
+def entry(document: Document) -> CacheEntry:
+    """The entry that a document holds; its dates are milliseconds since the epoch, or anything ``int()`` makes so."""
+    return CacheEntry(document["d"], int(document["v"]), _instant(document.get("exp")), _instant(document.get("ref")))
+
+
+class Write(NamedTuple):
+    """One update of one document by ``_id``, upserting; where its condition does not hold it fails instead."""
+
+    key: str
+    version: int
+    pipeline: list[Document]
+    size: int
+
+    @classmethod
+    def put(cls, key: str, value: bytes, version: int, options: CacheEntryOptions) -> "Write":
+        """Insert or replace."""
+        return cls._of(key, value, version, version, options)
+
+    @classmethod
+    def insert(cls, key: str, value: bytes, version: int, options: CacheEntryOptions) -> "Write":
+        """Insert; refuse where an entry is live."""
+        return cls._of(key, value, version, {"$cond": [_LIVE, _refuse(LOST), version]}, options)
+
+    @classmethod
+    def update(
+        cls, key: str, value: bytes, version: int, options: CacheEntryOptions, *, only: int | None = None
+    ) -> "Write":
+        """Replace; refuse where no entry is live, or none of the version ``only``."""
+        found = _LIVE if only is None else {"$and": [{"$eq": ["$v", only]}, _LIVE]}
+        return cls._of(key, value, version, {"$cond": [found, version, _refuse(LOST)]}, options)
+
+    @classmethod
+    def _of(
+        cls, key: str, value: bytes, version: int, checked_version: Expression, options: CacheEntryOptions
+    ) -> "Write":
+        if options.absolute is not None:
+            in_time = {"$gt": [_date(options.absolute), "$$NOW"]}
+            checked_version = {"$cond": [in_time, checked_version, _refuse(PAST)]}
+        document = {"_id": "$_id", "d": value, "v": checked_version, "ref": "$$NOW", **_expiry(options)}
+        if options.tag is not None:
+            document["tag"] = {"$literal": options.tag}
+        return cls(key, version, [{"$replaceWith": document}], len(value))
+
+
+def _expiry(options: CacheEntryOptions) -> Document:
+    end = _fixed_end(options)
+    if options.sliding is None:
+        return {} if end is None else {"exp": end}
+    interval = _milliseconds(options.refresh_interval)
+    ttl = _milliseconds(options.sliding) + interval
+    slid = {"$add": ["$$NOW", ttl]}
+    if end is None:
+        return {"exp": slid, "ttl": ttl, "int": interval}
+    return {"exp": {"$min": [end, slid]}, "ttl": ttl, "int": interval, "abs": end}
+
+
+def _fixed_end(options: CacheEntryOptions) -> Expression | None:
+    absolute = None if options.absolute is None else _date(options.absolute)
+    if options.relative is None:
+        return absolute
+    relative = {"$add": ["$$NOW", _milliseconds(options.relative)]}
+    return relative if absolute is None else {"$min": [absolute, relative]}
+
+
+def _milliseconds(duration: timedelta) -> int:
+    """Rounded up: nothing ends early."""
+    return -(-duration // _MILLISECOND)
+
+
+def _date(instant: datetime) -> datetime:
+    """Rounded up to what a BSON date can tell, but for the last millisecond of time."""
+    milliseconds = _milliseconds(instant - _EPOCH)
+    return _LATEST if milliseconds >= _MAX_MILLISECONDS else _EPOCH + milliseconds * _MILLISECOND
+
+
+def _instant(date: Any) -> datetime | None:
+    if date is None:
+        return None
+    # An end so far away that no datetime can tell it is told as the last.
+    return _EPOCH + min(int(date), _MAX_MILLISECONDS) * _MILLISECOND
