@@ -132,9 +132,10 @@ class _HasTempData(Protocol):
 def TempDataField(key: str | None = None) -> Any:  # noqa: N802 - reads as the type of the attribute
     """Keep a handler attribute in TempData.
 
-    Written on the class as ``notice: str | None = TempDataField()``. Reading ``self.notice`` reads ``self.temp_data["notice"]`` (``None`` when it is missing) and marks it for removal;
-    assigning and deleting do the same there. ``key``: the key in TempData, if it is not the attribute's name. Raises
-    ``ConfigurationError`` when the class is made without ``SessionMixin``; Python 3.11 wraps it in ``RuntimeError``.
+    Written on the class as ``notice: str | None = TempDataField()``. Reading ``self.notice`` reads
+    ``self.temp_data["notice"]`` (``None`` when it is missing) and marks it for removal; assigning and deleting do the
+    same there. ``key``: the key in TempData, if it is not the attribute's name. Raises ``ConfigurationError`` when the
+    class is made without ``SessionMixin``; Python 3.11 wraps it in ``RuntimeError``.
     """
     return _Field(key)
 

@@ -1,0 +1,18 @@
+"""Makes ``tests``, ``demos`` and ``benchmarks`` importable, and leaves the package to whatever is installed.
+
+At the end of the path, not at its start: under tox, the tests must meet the built wheel and not this folder.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import tornado_session
+
+ROOT = Path(__file__).parent
+sys.path.append(str(ROOT))
+
+if os.environ.get("TORNADO_SESSION_EXPECT_WHEEL") and Path(tornado_session.__file__).is_relative_to(
+    ROOT / "tornado_session"
+):
+    raise RuntimeError(f"the tests are to run on the built wheel, but met {tornado_session.__file__}")
