@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from tornado_session.application import Sessions
 from tornado_session.cookies import encoding
+from tornado_session.deadline import begin
 from tornado_session.errors import CacheError, ProtectionError, ResponseStartedError, SessionUnavailableError
 from tornado_session.protection.protector import Protector
 from tornado_session.session import KEY_SIZE, Session, SessionHost, logger
@@ -32,11 +33,10 @@ class Exchange:
         self._has_agreed: bool | None = None
         self._lines: dict[str, str] = {}
         self._must_renew_cookie = False
-        self._is_temp_data_dropped = False
+        self._is_temp_data_done = False
         blocked_reason = None if sessions.cookie.is_essential or self._agreed() else "consent"
         key = None if blocked_reason else self._opened_key()
         self._session = Session(sessions.store, key, host, blocked_reason=blocked_reason)
-        self._temp_data: TempData | None = None
 
     # -- the request --------------------------------------------------------------------------------------------------
 
@@ -45,12 +45,16 @@ class Exchange:
         """The session of this request."""
         return self._session
 
-    @property
-    def temp_data(self) -> TempData:
-        """The TempData of this request; nothing is opened before its first use."""
-        if self._temp_data is None:
-            self._temp_data = TempData(self._load_temp_data, self._before_temp_data_write)
-        return self._temp_data
+    def new_temp_data(self) -> TempData:
+        """Make the TempData of this request; nothing is opened before its first use.
+
+        The handler keeps it: here it would close a circle, and wait for the garbage collector after each request.
+        """
+        return TempData(self._load_temp_data, self._before_temp_data_write)
+
+    def begin_new_session(self) -> None:
+        """Take it that ``prepare`` has run and found no cookie of ours."""
+        self._session._begin_new()
 
     async def load(self) -> None:
         """Load the session; when the cache does not answer, go on as ``when_unavailable`` says."""
@@ -122,7 +126,7 @@ class Exchange:
 
     def drop_changes(self, *, session: bool) -> None:
         """Give up what was not stored: TempData, and with ``session`` the session's changes; for error responses."""
-        self._is_temp_data_dropped = True
+        self._is_temp_data_done = True
         self._lines.clear()
         if session:
             self._session._drop_changes()
@@ -136,19 +140,21 @@ class Exchange:
         """Refuse all further writes: what comes now could not be part of the response."""
         self._session._close()
 
-    def save_temp_data(self, *, consume: bool, is_redirect: bool) -> None:
-        """Hand TempData to its provider, if it changed, which may put it into the session."""
-        if self._temp_data is None or self._is_temp_data_dropped or self._is_temp_data_blocked:
+    def save_temp_data(self, temp_data: TempData, *, consume: bool, is_redirect: bool) -> None:
+        """Hand TempData to its provider, once and if it changed; the provider may put it into the session."""
+        if self._is_temp_data_done or self._is_temp_data_blocked:
             return
+        self._is_temp_data_done = True
         provider = self._sessions.temp_data
-        values = self._temp_data.remaining(consume=consume and not (is_redirect and provider.keep_on_redirect))
-        self._is_temp_data_dropped = True
+        values = temp_data.remaining(consume=consume and not (is_redirect and provider.keep_on_redirect))
         if values is not None:
             provider.save(self, values)
 
-    def needs_commit(self) -> bool:
-        """Tell whether the response has to wait for the session to be stored."""
-        return self._session._has_to_be_stored
+    def start_commit(self) -> Coroutine[Any, Any, None] | None:
+        """Begin to store the session, if it changed; return what is left to wait for, if anything."""
+        if not self._session._has_to_be_stored:
+            return None
+        return begin(self.commit()) if self._sessions.store.never_waits else self.commit()
 
     async def commit(self) -> None:
         """Store the session; under ``"ignore"`` a cache that fails is logged, and the response goes on."""
@@ -170,8 +176,8 @@ class Exchange:
 
     @property
     def is_touched(self) -> bool:
-        """Whether the response may depend on the request's cookies."""
-        return self._session._is_touched or (self._temp_data is not None and self._temp_data.is_touched)
+        """Whether the session was looked at, so that the response may depend on the request's cookies."""
+        return self._session._is_touched
 
     def _session_line(self) -> str | None:
         key, has_cookie = self._session._key_for_cookie()

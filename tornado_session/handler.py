@@ -4,16 +4,17 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import ref
 
 from tornado.httputil import parse_cookie
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketProtocol
 
 from tornado_session.application import SETTING, Sessions
-from tornado_session.errors import ConfigurationError, SessionError
+from tornado_session.errors import ConfigurationError, ResponseStartedError, SessionError
 from tornado_session.exchange import Exchange, with_no_store, with_vary
 from tornado_session.flash import Flash, add_flash
 from tornado_session.items import Items
@@ -50,7 +51,9 @@ class SessionMixin(_Handler):
     session_autoload: ClassVar[bool] = True
     """Whether ``prepare`` loads the session; if not, ``await self.load_session()`` does it on demand."""
 
+    _was_prepared = False
     _exchange: Exchange | None = None
+    _temp_data: TempData | None = None
     _items: Items | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -72,7 +75,9 @@ class SessionMixin(_Handler):
     @property
     def temp_data(self) -> TempData:
         """Values that the previous request left, and values for the next. Not opened before its first use."""
-        return self._begun_exchange().temp_data
+        if self._temp_data is None:
+            self._temp_data = self._begun_exchange().new_temp_data()
+        return self._temp_data
 
     @property
     def items(self) -> Items:
@@ -87,8 +92,11 @@ class SessionMixin(_Handler):
 
     async def prepare(self) -> None:
         """Load the session, unless ``session_autoload`` is off. An override awaits ``super().prepare()``."""
-        if self.session_autoload:
+        sessions = Sessions.of_application(self.settings)
+        # A visitor without our cookie has nothing to load, and may have nothing to store: then there is no exchange.
+        if self.session_autoload and sessions.cookie_name in self.request.headers.get("Cookie", ""):
             await self.load_session()
+        self._was_prepared = self.session_autoload
         following = super().prepare()
         if following is not None:
             await following
@@ -127,7 +135,8 @@ class SessionMixin(_Handler):
         try:
             self._save_temp_data()
             exchange.close()
-            if not exchange.needs_commit():
+            commit = exchange.start_commit()
+            if commit is None:
                 return super().finish()
         except Exception as error:  # noqa: BLE001 - whatever it is, the browser gets an answer
             self._answer_failure(error)
@@ -135,7 +144,7 @@ class SessionMixin(_Handler):
         # The response is held until the session is stored. Tornado takes a finished response for sent and lets nobody
         # write into it, nor run the next handler of this connection, which is just what is needed meanwhile.
         self._finished = True
-        return exchange.run(self._finish_when_stored(exchange))
+        return exchange.run(self._finish_after(commit))
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         """Send an error page; a server error stores nothing, unless ``save_on_error`` says so."""
@@ -165,6 +174,7 @@ class SessionMixin(_Handler):
         accept = protocol.accept_connection
 
         async def accept_when_stored(handler: Any) -> None:
+            del protocol.accept_connection  # What holds its own method is a circle.
             self._save_temp_data()
             await exchange.commit()
             self._write_headers()
@@ -185,11 +195,16 @@ class SessionMixin(_Handler):
                 cookies=parse_cookie(header) if header else {},
                 https=self.request.protocol == "https",
             )
+            if self._was_prepared:
+                self._exchange.begin_new_session()
         return self._exchange
 
     def _save_temp_data(self) -> None:
         assert self._exchange is not None
+        if self._temp_data is None or not self._temp_data.is_touched:
+            return
         self._exchange.save_temp_data(
+            self._temp_data,
             consume=self.request.method != "HEAD" and self._status_code != 304 and not self._becomes_304(),
             is_redirect=300 <= self._status_code < 400 and "Location" in self._headers,
         )
@@ -205,9 +220,9 @@ class SessionMixin(_Handler):
         self.clear_header("Etag")
         return matches
 
-    async def _finish_when_stored(self, exchange: Exchange) -> None:
+    async def _finish_after(self, commit: Coroutine[Any, Any, None]) -> None:
         try:
-            await exchange.commit()
+            await commit
             self._finished = False
             sending = super().finish()
         except Exception as error:  # noqa: BLE001 - whatever it is, the browser gets an answer
@@ -233,7 +248,8 @@ class SessionMixin(_Handler):
         lines = self._exchange.cookie_lines()
         for line in lines:
             self.add_header("Set-Cookie", line)
-        if lines or self._exchange.is_touched:
+        is_temp_data_touched = self._temp_data is not None and self._temp_data.is_touched
+        if lines or self._exchange.is_touched or is_temp_data_touched:
             self.set_header("Vary", with_vary(self._headers.get("Vary", "")))
         if lines:
             self.set_header("Cache-Control", with_no_store(self._headers.get("Cache-Control", "")))
@@ -248,14 +264,23 @@ class SessionMixin(_Handler):
 class _Host:
     """What the session and the exchange may ask of their handler."""
 
-    __slots__ = ("_handler",)
+    __slots__ = ("_handler_reference",)
 
     def __init__(self, handler: SessionMixin) -> None:
-        self._handler = handler
+        # Weak, for the handler holds us: a circle would wait for the garbage collector after each request.
+        self._handler_reference = ref(handler)
+
+    @property
+    def _handler(self) -> SessionMixin:
+        handler = self._handler_reference()
+        if handler is None:
+            raise ResponseStartedError("The request that this session or TempData belongs to is over.")
+        return handler
 
     @property
     def headers_sent(self) -> bool:
-        return self._handler._headers_written
+        handler = self._handler_reference()
+        return handler is None or handler._headers_written
 
     def agrees(self, consent: Callable[[Any], bool]) -> bool:
         return bool(consent(self._handler))

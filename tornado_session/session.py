@@ -10,7 +10,6 @@ from typing import Any, Final, Protocol
 
 from tornado_session import serializer
 from tornado_session.caching.contract import timestamp
-from tornado_session.deadline import within
 from tornado_session.errors import (
     CacheError,
     ConfigurationError,
@@ -22,7 +21,7 @@ from tornado_session.errors import (
 from tornado_session.merge import merge, merge_one
 from tornado_session.record import SessionRecord, UnreadableRecordError
 from tornado_session.store import SessionStore, StoredSession
-from tornado_session.values import SessionValues
+from tornado_session.values import NOTHING, SessionValues
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +51,25 @@ class Session(SessionValues):
     answer. Values and keys: see ``SessionValues``; anything but plain values is refused when it is assigned.
     """
 
+    # A request pays for each attribute that its session sets, so what most sessions leave alone stands here.
+    _record: SessionRecord | None = None
+    _version: int | None = None
+    _expires: datetime | None = None
+    _id = ""
+    _created = 0.0
+    _owner: str | None = None
+    _label: str | None = None
+    _is_loaded = False
+    _is_unavailable = False
+    _is_new = True
+    _is_expired = False
+    _is_ended = False
+    _is_closed = False
+    _is_dropped = False
+    _was_cleared = False
+    _was_destroyed = False
+    _must_delete_cookie = False
+
     def __init__(
         self, store: SessionStore, key: bytes | None, host: SessionHost, *, blocked_reason: str | None = None
     ) -> None:
@@ -62,23 +80,6 @@ class Session(SessionValues):
         self._blocked_reason = blocked_reason
         self._key = None if blocked_reason else key
         self._cookie_key = self._key  # What the browser holds, whatever happens to the session.
-        self._record: SessionRecord | None = None
-        self._version: int | None = None
-        self._expires: datetime | None = None
-        self._id = ""
-        self._created = 0.0
-        self._owner: str | None = None
-        self._label: str | None = None
-        self._is_loaded = False
-        self._is_unavailable = False
-        self._is_new = True
-        self._is_expired = False
-        self._is_ended = False
-        self._is_closed = False
-        self._was_cleared = False
-        self._was_destroyed = False
-        self._must_delete_cookie = False
-        self._is_dropped = False
 
     def __repr__(self) -> str:
         if not self._is_loaded:
@@ -194,14 +195,14 @@ class Session(SessionValues):
         """
         self._before_read()
         if self._can_be_stored and self.is_modified:
-            await within(self._options.io_timeout, self._save())
+            await self._store.bounded(self._save())
 
     async def refresh(self) -> None:
         """Start the idle timeout anew, now; for connections that live longer than a request."""
         self._before_read()
         if self._record is None or not self._can_be_stored:
             return
-        if await within(self._options.io_timeout, self._store.refresh(self._cache_key)):
+        if await self._store.bounded(self._store.refresh(self._cache_key)):
             self._expires = self._store.expires(self._record.created)
         else:
             self._end()
@@ -227,7 +228,7 @@ class Session(SessionValues):
         if self._record is None or not self._can_be_stored:
             self._begin_under_new_key(new_owner)
         else:
-            await within(self._options.io_timeout, self._move(new_owner))
+            await self._store.bounded(self._move(new_owner))
         self._host.renew_xsrf_token()
 
     async def destroy(self) -> None:
@@ -237,7 +238,7 @@ class Session(SessionValues):
         starts a new session.
         """
         if self._key is not None and (self._record is not None or not self._is_loaded):
-            await within(self._options.io_timeout, self._store.remove(self._cache_key))
+            await self._store.bounded(self._store.remove(self._cache_key))
         self._start_anew()
         self._key = None
         self._owner = self._label = None
@@ -264,7 +265,7 @@ class Session(SessionValues):
             return values | {key: value}
 
         if self._can_be_stored:
-            await within(self._options.io_timeout, self._save(change))
+            await self._store.bounded(self._save(change))
         if not self._can_be_stored or self._is_ended:
             self._values = change(self._values)
         return outcome[0]
@@ -355,13 +356,17 @@ class Session(SessionValues):
 
     # -- loading ------------------------------------------------------------------------------------------------------
 
+    def _begin_new(self) -> None:
+        """Take it that there is nothing to load: the visitor brought no cookie."""
+        self._is_loaded = True
+
     async def _fetch(self, *, refresh: bool) -> None:
         if self._key is None or self._is_ended:
             self._values, self._may_have_changed = {}, False
             self._is_loaded = True
             return
         try:
-            stored = await within(self._options.io_timeout, self._store.load(self._cache_key, refresh=refresh))
+            stored = await self._store.bounded(self._store.load(self._cache_key, refresh=refresh))
         except (CacheError, UnreadableRecordError) as error:
             self._is_unavailable = not self._is_loaded
             if isinstance(error, UnreadableRecordError):
@@ -409,7 +414,7 @@ class Session(SessionValues):
     def _start_anew(self) -> None:
         """Forget all that is stored of the session, as if it had never been."""
         self._record = self._version = self._expires = None
-        self._values, self._stored_data = {}, serializer.dumps({})
+        self._values, self._stored_data = {}, NOTHING
         self._may_have_changed = self._was_cleared = self._is_ended = False
         self._id, self._created = "", 0.0
         self._is_new = True
@@ -421,7 +426,7 @@ class Session(SessionValues):
             await self._store.remove(self._cache_key)
             self._start_anew()
         else:
-            await self._store_until_done(self._put, change)
+            await self._in_turn(self._put, change)
 
     def _begin_under_new_key(self, owner: str | None) -> None:
         self._key = None if self._blocked_reason else secrets.token_bytes(KEY_SIZE)
@@ -433,7 +438,7 @@ class Session(SessionValues):
         # visitor who is signed out, never two live sessions. Whoever revokes the owner's sessions in between finds the
         # mark, the new record, or both; and if it took the mark, the new record goes too.
         old = self._cache_key
-        await self._store_until_done(self._mark_moved)
+        await self._in_turn(self._mark_moved)
         if self._is_ended:
             return
         self._record = None
@@ -446,10 +451,21 @@ class Session(SessionValues):
             return
         self._note_stored(record, version)
 
-    async def _store_until_done(
+    async def _in_turn(
         self,
         store: Callable[[dict[str, Any]], Coroutine[Any, Any, bool]],
         change: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    ) -> None:
+        if self._store.never_waits:
+            await self._store_until_done(store, change)
+            return
+        async with self._store.turns.take(self._cache_key):
+            await self._store_until_done(store, change)
+
+    async def _store_until_done(
+        self,
+        store: Callable[[dict[str, Any]], Coroutine[Any, Any, bool]],
+        change: Callable[[dict[str, Any]], dict[str, Any]] | None,
     ) -> None:
         """Try ``store`` with what is to be stored until no other request comes in between, or the session has ended."""
         values = self._values
@@ -525,8 +541,8 @@ class Session(SessionValues):
 
 
 async def _pause(attempt: int) -> None:
-    """Wait a random while, longer at each attempt, so that parallel requests come apart."""
-    if attempt:
+    """Wait a random while, longer at each attempt after the second, so that processes in parallel come apart."""
+    if attempt > 1:
         await asyncio.sleep(random.uniform(0, min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE)))  # noqa: S311
 
 

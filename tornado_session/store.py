@@ -1,21 +1,22 @@
 """SessionStore: sessions in a cache; every method is one trip."""
 
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from tornado_session import serializer
 from tornado_session.caching.contract import CacheEntry, CacheEntryOptions, DistributedCache, timestamp
+from tornado_session.deadline import within
 from tornado_session.errors import SessionTooLargeError
 from tornado_session.logs import LimitedLog
 from tornado_session.options import SessionOptions
 from tornado_session.protection.key_ring import KeyRing
 from tornado_session.record import MOVED, RecordFormat, SessionRecord
+from tornado_session.turns import Turns
 
-logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _MOVED_FOR: Final = timedelta(seconds=30)
 """How long the mark of a session that has moved stays if the move was cut short; till then its cookie opens nothing."""
@@ -47,11 +48,17 @@ class SessionStore:
         self.options = options
         self.clock = clock
         self.log = log
+        self.turns = Turns()
+        self.never_waits = bool(vars(type(cache)).get("never_waits"))
         self._cache = cache
         self._keys = keys
         opener = keys.protector("session payload", clock=clock)
         self._format = RecordFormat(opener if options.encrypt else None, opener)
         self._plain_options = CacheEntryOptions(sliding=options.idle_timeout, refresh_interval=options.refresh_interval)
+
+    async def bounded(self, trips: Coroutine[Any, Any, T]) -> T:
+        """Await some trips for at most ``SessionOptions.io_timeout``; raises ``CacheTimeoutError``."""
+        return await trips if self.never_waits else await within(self.options.io_timeout, trips)
 
     @staticmethod
     def cache_key(key: bytes) -> str:

@@ -2,11 +2,14 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator, MutableMapping
-from typing import Any, overload
+from typing import Any, Final, overload
 
 from tornado_session import serializer
 from tornado_session.errors import SerializationError
 from tornado_session.serializer import IMMUTABLE
+
+NOTHING: Final = serializer.dumps({})
+"""An empty session's values, serialized."""
 
 
 class SessionValues(MutableMapping[str, Any]):
@@ -16,11 +19,12 @@ class SessionValues(MutableMapping[str, Any]):
     what is there when the session is saved.
     """
 
+    _stored_data: bytes = NOTHING
+    _is_touched = False
+    _may_have_changed = False
+
     def __init__(self) -> None:
         self._values: dict[str, Any] = {}
-        self._stored_data = serializer.dumps({})
-        self._is_touched = False
-        self._may_have_changed = False
 
     @abstractmethod
     def _before_read(self) -> None:

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 MAX_KEY_SIZE: Final = 512
 """The longest key and the longest tag, in bytes of UTF-8."""
@@ -71,6 +71,10 @@ class DistributedCache(ABC):
     or ``CacheTimeoutError``, chained to the driver's error; whether a write that failed so was applied is unknown.
     Nothing is ever half written.
     """
+
+    never_waits: ClassVar[bool] = False
+    """A class that sets this in its own body promises that its coroutines end without ever waiting for anything, and is
+    spared timeouts and tasks. Not inherited: a subclass may wait."""
 
     @abstractmethod
     async def get(self, key: str, *, refresh: bool = True) -> CacheEntry | None:

@@ -37,6 +37,8 @@ class MemoryCache(DistributedCache):
     process answers; the cache warns once when it finds itself in such a server.
     """
 
+    never_waits = True
+
     def __init__(self, *, max_size: int = 200 * 2**20, clock: Callable[[], float] = time) -> None:
         if max_size <= 0:
             raise ConfigurationError(f"max_size is a positive number of bytes, but this is {max_size!r}")
