@@ -1,0 +1,93 @@
+"""What each call of SQLCache does with its connection: one statement, where the database has one for it.
+
+.. code-block:: text
+
+    statements      PostgreSQL          SQLite, SQL Server    MariaDB, MySQL
+    get             1                   1, 2 when it slides   1, 2 when it slides
+    get, no slide   1                   1                     1
+    set, replace    1                   1                     1
+    add             1                   1                     1, 2 when the key is taken, 3 by an expired entry
+    refresh         1, 2 when it does not slide
+    remove          1                   1                     1
+    find            1 for 50 entries
+"""
+
+from typing import Final
+
+from sqlalchemy import Connection, Executable
+from sqlalchemy.exc import IntegrityError
+
+from tornado_session.caching.contract import CacheEntry
+from tornado_session.caching.sql.dialect import Dialect
+from tornado_session.caching.sql.rows import Parameters, decode_key, entry
+
+ATTEMPTS: Final = 5
+"""How often ``add`` tries to insert while others add, remove and sweep the same key."""
+
+
+def read(dialect: Dialect, at: bytes, connection: Connection) -> CacheEntry | None:
+    """Read an entry."""
+    row = connection.execute(dialect.read, {"at": at}).first()
+    return None if row is None else entry(*row)
+
+
+def read_and_slide(dialect: Dialect, at: bytes, connection: Connection) -> CacheEntry | None:
+    """Read an entry and slide its expiry if that is due: what is not due writes nothing and waits for no writer."""
+    if dialect.read_sliding is not None:
+        row = connection.execute(dialect.read_sliding, {"at": at}).first()
+        return None if row is None else entry(*row)
+    row = connection.execute(dialect.read_due, {"at": at}).first()
+    if row is None:
+        return None
+    if not row.due:
+        return entry(row.value, row.version, row.expires, row.refreshed)
+    connection.execute(dialect.slide, {"at": at})
+    return entry(row.value, row.version, row.renewed, row.now)
+
+
+def slide(dialect: Dialect, at: bytes, connection: Connection) -> bool:
+    """Slide the expiry of an entry if that is due, and say whether the entry exists."""
+    return execute(dialect.slide, {"at": at}, connection) > 0 or _is_live(dialect, at, connection) is True
+
+
+def execute(statement: Executable, parameters: Parameters, connection: Connection) -> int:
+    """Run a statement that writes; return how many rows it met."""
+    return connection.execute(statement, parameters).rowcount
+
+
+def add(dialect: Dialect, parameters: Parameters, connection: Connection) -> int:
+    """Insert a row unless a live one exists; return how many rows were written."""
+    if dialect.add_takes_over:
+        return execute(dialect.add, parameters, connection)
+    for _ in range(ATTEMPTS):
+        try:
+            return execute(dialect.add, parameters, connection)
+        except IntegrityError as error:
+            taken = error
+        # The end of a transaction gives back the lock of the failed INSERT, and the next look its own snapshot.
+        connection.rollback()
+        is_live = _is_live(dialect, parameters["at"], connection)
+        connection.rollback()
+        if is_live:
+            return 0
+        if is_live is False and execute(dialect.take_over, parameters, connection):
+            return 1
+        # The row has gone meanwhile, or somebody else took it over.
+    raise taken
+
+
+def find(dialect: Dialect, label: bytes, after: bytes, connection: Connection) -> list[tuple[str, CacheEntry]]:
+    """Read a page of the entries of a tag, in the order of their keys."""
+    rows = connection.execute(dialect.find, {"label": label, "after": after})
+    return [(decode_key(row.key, dialect), entry(row.value, row.version, row.expires, row.refreshed)) for row in rows]
+
+
+def tell_time(dialect: Dialect, connection: Connection) -> int:
+    """The server's time, in microseconds since 1970."""
+    return int(connection.execute(dialect.tell_time).scalar_one())
+
+
+def _is_live(dialect: Dialect, at: bytes, connection: Connection) -> bool | None:
+    """Whether the entry is live, or expired; ``None`` when there is no row."""
+    flag = connection.execute(dialect.tell_live, {"at": at}).scalar()
+    return None if flag is None else bool(flag)

@@ -1,0 +1,155 @@
+"""Dialect: what SQLCache says to a database, as far as every database understands it."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Final
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Delete,
+    Executable,
+    Select,
+    Table,
+    Update,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+
+PAGE: Final = 50
+"""How many entries of a tag are read at once."""
+BATCH: Final = 100
+"""How many expired rows one sweep deletes at most."""
+
+
+class Dialect(ABC):
+    """The statements for one kind of database, built once, so that SQLAlchemy compiles each of them once.
+
+    A subclass names the server's clock and adds ``set``, ``add`` and ``sweep``, which no two databases spell alike.
+    The parameters have names of their own, because SQLAlchemy keeps those of the columns for itself:
+
+    .. code-block:: text
+
+        at     key      idle      sliding              until     absolute
+        data   value    interval  refresh_interval     longest   relative
+        fresh  version  label     tag                  lifetime  from now to the first end, absolute left aside
+        seen   the version to be replaced              after     the last key of the page before
+    """
+
+    clock: ClassVar[str]
+    """The server's time in microseconds since 1970, as SQL."""
+    resolution: ClassVar[int] = 1
+    """By how many microseconds that clock may be behind. Durations are longer by it, so that nothing ends early."""
+    terminator: ClassVar[bytes] = b""
+    """What follows every key and tag, where the database would not see a NUL at their end."""
+    commits_by_option: ClassVar[bool] = False
+    """Whether SQLAlchemy switches a connection to autocommit and back without asking the server."""
+
+    goes_away: ClassVar[bool] = True
+    """Whether there is a server, which may be restarted while connections rest in the pool."""
+
+    read_sliding: Select[Any] | None = None
+    """Read an entry and slide it, all in one statement; where that is impossible: ``read_due``, then ``slide``."""
+    add_takes_over: ClassVar[bool] = True
+    """Whether ``add`` replaces an expired row; where it does not, a row in its way is an ``IntegrityError``."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.now: ColumnElement[int] = literal_column(self.clock, BigInteger())
+        column = table.c
+        live = or_(column.expires.is_(None), column.expires > self.now)
+        named = column.key == self.parameter("at")
+        self.entry = (column.value, column.version, column.expires, column.refreshed)
+        self.live: ColumnElement[bool] = live
+        self.due = and_(column.sliding.is_not(None), column.refreshed + column.refresh_interval <= self.now)
+        self.not_past = or_(self.parameter("until").is_(None), self.parameter("until") > self.now)
+
+        self.tell_time = select(self.now)
+        self.tell_live = select(_flag(live)).where(named)
+        self.read = select(*self.entry).where(named, live)
+        self.read_due = self._read_due().where(named, live)
+        self.slide = self._slide().where(named, live)
+        self.replace = self._write().where(named, live, self.not_past)
+        self.replace_seen = self.replace.where(column.version == self.parameter("seen"))
+        self.take_over = self._write().where(named, ~live, self.not_past)
+        self.remove: Delete = delete(table).where(named, live)
+        self.find = self._find()
+        self.set = self._set()
+        self.add = self._add()
+        self.sweep = self._sweep()
+
+    @abstractmethod
+    def _set(self) -> Executable:
+        """Insert or replace the row ``new_row``."""
+
+    @abstractmethod
+    def _add(self) -> Executable:
+        """Insert the row ``new_row`` unless a live one exists."""
+
+    @abstractmethod
+    def _sweep(self) -> Executable:
+        """Delete ``BATCH`` expired rows at most, found by the index on the expiry."""
+
+    @staticmethod
+    @abstractmethod
+    def autocommits(dbapi_connection: Any) -> bool:
+        """Whether the connection commits each statement by itself, as far as one can tell without a trip."""
+
+    def parameter(self, name: str) -> ColumnElement[Any]:
+        """The parameter ``name``, typed as the column that it belongs to."""
+        column = self.table.c
+        columns = {"at": column.key, "after": column.key, "label": column.tag, "data": column.value}
+        return bindparam(name, type_=columns[name].type if name in columns else BigInteger())
+
+    def columns(self) -> dict[str, ColumnElement[Any]]:
+        """What a write puts under each column but the key."""
+        until, lifetime, longest = (self.parameter(name) for name in ("until", "lifetime", "longest"))
+        return {
+            "value": self.parameter("data"),
+            "version": self.parameter("fresh"),
+            "expires": self.earlier(until, self.now + lifetime),
+            "sliding": self.parameter("idle"),
+            "fixed_end": self.earlier(until, self.now + longest),
+            "refresh_interval": self.parameter("interval"),
+            "refreshed": self.now,
+            "tag": self.parameter("label"),
+        }
+
+    def new_row(self) -> Select[Any]:
+        """The row that a write brings; none when its absolute end has passed by the server's clock."""
+        columns = {"key": self.parameter("at"), **self.columns()}
+        return select(*(value.label(name) for name, value in columns.items())).where(self.not_past)
+
+    def renewed(self) -> ColumnElement[int]:
+        """The expiry of an entry that slides now."""
+        column = self.table.c
+        return self.earlier(column.fixed_end, self.now + column.sliding + column.refresh_interval)
+
+    def earlier(self, one: ColumnElement[int], other: ColumnElement[int]) -> ColumnElement[int]:
+        """The smaller of two numbers; of a number and NULL the number."""
+        return case((one < other, one), else_=func.coalesce(other, one))
+
+    def _read_due(self) -> Select[Any]:
+        return select(*self.entry, _flag(self.due).label("due"), self.renewed().label("renewed"), self.now.label("now"))
+
+    def _slide(self) -> Update:
+        return update(self.table).where(self.due).values(expires=self.renewed(), refreshed=self.now)
+
+    def _write(self) -> Update:
+        return update(self.table).values(self.columns())
+
+    def _find(self) -> Select[Any]:
+        column = self.table.c
+        page = and_(column.tag == self.parameter("label"), column.key > self.parameter("after"), self.live)
+        return select(column.key, *self.entry).where(page).order_by(column.key).limit(PAGE)
+
+
+def _flag(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    """1 or 0: SQL Server selects no conditions."""
+    return case((condition, literal_column("1", BigInteger())), else_=literal_column("0", BigInteger()))

@@ -1,0 +1,34 @@
+"""SQLite: a file shared by the processes of one machine."""
+
+from typing import Any
+
+from sqlalchemy import Executable, delete, select
+from sqlalchemy.dialects.sqlite import Insert, insert
+
+from tornado_session.caching.sql.dialect import BATCH
+from tornado_session.caching.sql.on_conflict import OnConflictDialect
+
+
+class SQLite(OnConflictDialect):
+    """SQLite 3.24 and later, by aiosqlite.
+
+    A reading that slides is a SELECT, and an UPDATE only when it is due: any UPDATE waits for the one writer that a
+    file may have, even an UPDATE that finds nothing to change.
+    """
+
+    # The Julian day counts from noon, 2440587.5 days before 1970. SQLite's clock shows whole milliseconds.
+    clock = "((CAST(julianday('now') * 86400000.0 + 0.5 AS INTEGER) - 210866760000000) * 1000)"
+    resolution = 1000
+    goes_away = False
+
+    @staticmethod
+    def autocommits(dbapi_connection: Any) -> bool:
+        return dbapi_connection.isolation_level is None
+
+    def _insert(self) -> Insert:
+        return insert(self.table)
+
+    def _sweep(self) -> Executable:
+        column = self.table.c
+        expired = select(column.key).where(column.expires <= self.now).order_by(column.expires).limit(BATCH)
+        return delete(self.table).where(column.key.in_(expired))
