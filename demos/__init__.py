@@ -1,0 +1,1 @@
+"""Demos: small ones of one file each, and the tour. See README.md."""
