@@ -1,17 +1,24 @@
 """What tests over HTTP share: an application of a test's handlers, served on a free loopback port."""
 
 import logging
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application
 
 from tornado_session import MemoryCache, session_settings
 from tornado_session.testing import CookieClient, FakeClock, FaultyCache
+
+# No deadline: how long one example takes depends on what else the machine does.
+settings.register_profile("quick", deadline=None)
+settings.register_profile("long", deadline=None, max_examples=5000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 SECRET = "a secret for tests, not for sites"
 

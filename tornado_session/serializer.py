@@ -1,8 +1,8 @@
 """Values to bytes and back: MessagePack, with extension types for what it would otherwise blur."""
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 from uuid import UUID
 
@@ -44,7 +44,7 @@ def dumps(value: Any, *, name: str = "value") -> bytes:
     """
     try:
         return _encode(_to_wire(value, MAX_DEPTH))
-    except (_RefusedError, UnicodeEncodeError):
+    except (_RefusedError, UnicodeEncodeError, OverflowError):
         raise _explained(value, name) from None
 
 
@@ -72,8 +72,11 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, list | tuple):
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, set | frozenset):
-        return bool(one == other) and dumps(one) == dumps(other)
-    return bool(one == other) or dumps(one) == dumps(other)
+        return dumps(one) == dumps(other)
+    try:
+        return bool(one == other) or dumps(one) == dumps(other)
+    except InvalidOperation:  # A signaling NaN compares with nothing, itself included.
+        return dumps(one) == dumps(other)
 
 
 def largest(values: Mapping[str, Any], most: int = 3) -> dict[str, int]:
@@ -121,8 +124,12 @@ def _set_to_ext(value: set[Any] | frozenset[Any], depth: int) -> msgspec.msgpack
 
 
 def _datetime_to_ext(value: datetime, _depth: int) -> msgspec.msgpack.Ext:
-    if value.utcoffset() is None:
+    offset = value.utcoffset()
+    if offset is None:
         raise _RefusedError
+    if offset and abs(offset) < timedelta(seconds=1):
+        # fromisoformat() reads such an offset as UTC, and the instant would shift; no zone of this world has one.
+        value = value.astimezone(UTC)
     return _Ext(_DATETIME, value.isoformat().encode())
 
 
