@@ -1,0 +1,142 @@
+"""RedisCache: sessions in Redis or Valkey, on one server or on a cluster."""
+
+import secrets
+from collections.abc import AsyncIterator
+from typing import Final, cast
+
+from tornado_session.caching.batching import Batcher
+from tornado_session.caching.contract import CacheEntry, CacheEntryOptions, DistributedCache, check_key, check_value
+from tornado_session.caching.redis_client import CrossSlotError, RedisClient, Reply, ScriptRunner
+from tornado_session.caching.redis_entry import ADD, ANY_VERSION, REPLACE, SET, read_entry, write_request
+from tornado_session.caching.redis_scripts import Call, Script
+from tornado_session.caching.redis_tags import READ, TagIndex
+from tornado_session.errors import CacheError, ConfigurationError
+
+_WRITE: Final = Script("entry", "tag_index", "write")
+_REMOVE: Final = Script("entry", "remove")
+
+_TAG: Final = b"tag:"
+_KEY: Final = b"key:"
+_ATTEMPTS: Final = 5
+_VERSIONS: Final = range(1, 2**64)
+
+
+class RedisCache(DistributedCache):
+    """Keeps entries in Redis 6.2 or later, or in Valkey: shared by all processes, quick, gone when the server forgets.
+
+    ``client``: a ``redis.asyncio.Redis`` or ``RedisCluster`` of the application, or their twins of valkey-py; it may
+    decode its replies or not. Connections, time limits and retries are its own, and so is the event loop it is used in.
+    ``prefix``: begins every key in Redis, so that applications can share a database. ``sharded``: true behind a proxy
+    that spreads the keys over servers as if they were one, such as Envoy or twemproxy; every command then names keys of
+    one slot only. A cluster is noticed without it.
+
+    An entry and its expiry are written by one command that runs wholly or not at all, and the server's clock decides
+    when it has ended, to the microsecond. A call is one trip, and the calls of parallel requests share trips. On a
+    cluster, storing under a new tag takes three trips, and so does, once a day, reading a tagged entry that slides.
+
+    Redis must not evict what has not expired (``maxmemory-policy noeviction``, its default): the index of a tag could
+    go before its entries. Raises ``ConfigurationError`` for a client that is not asynchronous.
+    """
+
+    def __init__(self, client: RedisClient, prefix: str = "session:", *, sharded: bool = False) -> None:
+        if not isinstance(prefix, str):
+            raise ConfigurationError(f"prefix must be a str, not {type(prefix).__name__}")
+        self._prefix = prefix.encode()
+        self._runner = ScriptRunner(client, sharded=sharded)
+        # A cluster's client sends every command for itself; there is nothing to gain by sending them together.
+        self._batcher = None if self._runner.is_cluster else Batcher()
+
+    def __repr__(self) -> str:
+        return f"<RedisCache with prefix {self._prefix.decode()!r}>"
+
+    async def get(self, key: str, *, refresh: bool = True) -> CacheEntry | None:
+        check_key(key)
+        stored = await self._run(READ, key, b"read" if refresh else b"peek", is_shared=True)
+        return None if stored is None else read_entry(stored).entry
+
+    async def set(self, key: str, value: bytes, options: CacheEntryOptions) -> int:
+        return cast("int", await self._write(SET, key, value, options))
+
+    async def add(self, key: str, value: bytes, options: CacheEntryOptions) -> int | None:
+        return await self._write(ADD, key, value, options)
+
+    async def replace(
+        self, key: str, value: bytes, options: CacheEntryOptions, *, version: int | None = None
+    ) -> int | None:
+        if version is not None and version not in _VERSIONS:
+            check_key(key)
+            return None
+        return await self._write(REPLACE, key, value, options, ANY_VERSION if version is None else version)
+
+    async def refresh(self, key: str) -> bool:
+        check_key(key)
+        return await self._run(READ, key, b"touch", is_shared=True) is not None
+
+    async def remove(self, key: str) -> bool:
+        check_key(key)
+        return bool(await self._run(_REMOVE, key))
+
+    async def find(self, tag: str) -> AsyncIterator[tuple[str, CacheEntry]]:
+        check_key(tag, name="tag")
+        async for name, entry in self._index(tag.encode()).entries():
+            yield self._key(name), entry
+
+    async def _write(
+        self, mode: int, key: str, value: bytes, options: CacheEntryOptions, expected: int = ANY_VERSION
+    ) -> int | None:
+        check_key(key)
+        check_value(value)
+        # The version also tells the script when the driver, having lost an answer, sends the same write again.
+        version = secrets.randbits(62) + 1
+        request = write_request(mode, version, options, expected)
+        tag = b"" if options.tag is None else options.tag.encode()
+        stored = await self._run(_WRITE, key, request, value, tag=tag)
+        if stored == 0:
+            raise ValueError(f"absolute must be in the future, but {options.absolute} has passed by the server's clock")
+        return None if stored is None else version
+
+    async def _run(
+        self, script: Script, key: str, *arguments: bytes, tag: bytes = b"", is_shared: bool = False
+    ) -> Reply:
+        """Run a script on an entry; when it asks for it, put the entry into the index of its tag and run it again."""
+        name = self._name(key)
+        proof: tuple[bytes, ...] = ()
+        for _ in range(_ATTEMPTS):
+            try:
+                reply = await self._send(self._call(script, name, arguments, tag, proof), key, is_shared)
+            except CrossSlotError:
+                continue
+            if type(reply) is not list:
+                return reply
+            tag, ends = reply
+            if not self._runner.is_one_slot:
+                proof = (await self._index(tag).add(name, ends),)
+        raise CacheError(f"the entry could not be put into the index of its tag in {_ATTEMPTS} attempts")
+
+    async def _send(self, call: Call, key: str, is_shared: bool) -> Reply:
+        if self._batcher is None:
+            return await self._runner.call(call)
+        size = sum(map(len, call.arguments))
+        return await self._batcher.run(self._runner.call_all, call, key=key, shared=is_shared, size=size)
+
+    def _call(
+        self, script: Script, name: bytes, arguments: tuple[bytes, ...], tag: bytes, proof: tuple[bytes, ...]
+    ) -> Call:
+        if not tag:
+            return Call(script, (name,), arguments)
+        keys = (name, self._index_name(tag)) if self._runner.is_one_slot else (name,)
+        return Call(script, keys, (*arguments, tag, *proof))
+
+    def _index(self, tag: bytes) -> TagIndex:
+        return TagIndex(self._runner, self._index_name(tag), tag)
+
+    def _index_name(self, tag: bytes) -> bytes:
+        return self._prefix + _TAG + tag
+
+    def _name(self, key: str) -> bytes:
+        """The name of an entry in Redis: prefix and key. A key that looks like an index is marked as a key."""
+        encoded = key.encode()
+        return self._prefix + (_KEY + encoded if encoded.startswith((_KEY, _TAG)) else encoded)
+
+    def _key(self, name: bytes) -> str:
+        return name.removeprefix(self._prefix).removeprefix(_KEY).decode()

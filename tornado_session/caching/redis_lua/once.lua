@@ -1,0 +1,2 @@
+-- One run.
+return run(KEYS, ARGV)
