@@ -31,15 +31,19 @@ class KeyRing:
     """
 
     def __init__(self, keys: Mapping[KeyId, Secret], *, current: KeyId) -> None:
+        if not isinstance(keys, Mapping):
+            raise ConfigurationError(
+                f"keys is a dict of id to secret, such as {{1: secret}}, not {type(keys).__name__}"
+            )
         if not keys:
             raise ConfigurationError("keys is empty; give at least one secret, such as secrets.token_urlsafe(32)")
-        if current not in keys:
+        self._secrets = {_checked_id(key_id): _checked_secret(key_id, secret) for key_id, secret in keys.items()}
+        self._current = _checked_id(current)
+        if current not in self._secrets:
             raise ConfigurationError(
                 f"current is {current!r}, which is not among the key ids {sorted(map(repr, keys))}"
             )
-        self._secrets = {_checked_id(key_id): _checked_secret(key_id, secret) for key_id, secret in keys.items()}
-        self._current = current
-        self._derived: dict[bytes, dict[KeyId, bytes]] = {}
+        self._fingerprint_keys: dict[str, dict[KeyId, bytes]] = {}
 
     @classmethod
     def from_cookie_secret(
@@ -74,8 +78,10 @@ class KeyRing:
 
         ``clock`` (seconds since the epoch) judges time-limited payloads.
         """
-        if not purposes or not all(purposes):
-            raise ConfigurationError(f"a protector needs one or more purposes that are not empty, but got {purposes!r}")
+        if not purposes or not all(isinstance(purpose, str) and purpose for purpose in purposes):
+            raise ConfigurationError(
+                f"a protector needs one or more purposes, texts that are not empty, not {purposes!r}"
+            )
         return Protector(self._keys_for("protect", *purposes), self._current, clock=clock)
 
     def fingerprints(self, purpose: str, data: str) -> list[str]:
@@ -83,15 +89,15 @@ class KeyRing:
 
         For finding data without storing it: what an old key wrote stays findable as long as the key is on the ring.
         """
-        keys = self._keys_for("fingerprint", purpose)
+        if purpose not in self._fingerprint_keys:
+            self._fingerprint_keys[purpose] = self._keys_for("fingerprint", purpose)
+        keys = self._fingerprint_keys[purpose]
         ids = [self._current, *(key_id for key_id in keys if key_id != self._current)]
         return [hmac.digest(keys[key_id], data.encode(), "sha256").hex() for key_id in ids]
 
     def _keys_for(self, *purposes: str) -> dict[KeyId, bytes]:
         info = framed(*purposes)
-        if info not in self._derived:
-            self._derived[info] = {key_id: _derive(secret, info) for key_id, secret in self._secrets.items()}
-        return self._derived[info]
+        return {key_id: _derive(secret, info) for key_id, secret in self._secrets.items()}
 
 
 def _derive(secret: bytes, info: bytes) -> bytes:
@@ -100,15 +106,19 @@ def _derive(secret: bytes, info: bytes) -> bytes:
 
 def _checked_id(key_id: KeyId) -> KeyId:
     if isinstance(key_id, bool) or not isinstance(key_id, int | str):
-        raise ConfigurationError(f"key ids are int or str, but {key_id!r} is {type(key_id).__name__}")
-    if not 0 < len(str(key_id).encode()) <= LONGEST_KEY_ID:
-        raise ConfigurationError(f"a key id has 1 to {LONGEST_KEY_ID} bytes, but {key_id!r} does not")
+        raise ConfigurationError(f"key ids are int or str, but one is {type(key_id).__name__}")
+    size = len(str(key_id).encode())
+    if not 0 < size <= LONGEST_KEY_ID:
+        raise ConfigurationError(f"a key id has 1 to {LONGEST_KEY_ID} bytes, but one has {size}")
     return key_id
 
 
 def _checked_secret(key_id: KeyId, secret: Secret) -> bytes:
     if not isinstance(secret, str | bytes):
-        raise ConfigurationError(f"the secret of key {key_id!r} must be str or bytes, not {type(secret).__name__}")
+        # Without the id, which is the secret where the two were swapped.
+        raise ConfigurationError(
+            f"keys is a dict of id to secret, and a secret is str or bytes, but one is {type(secret).__name__}"
+        )
     if len(secret) < SHORTEST_SECRET:
         raise ConfigurationError(
             f"the secret of key {key_id!r} has {len(secret)} characters, but needs at least {SHORTEST_SECRET}; "
