@@ -20,10 +20,10 @@ from tornado_session.caching.sql.creation import create_table
 from tornado_session.caching.sql.database import Database, Result, Work
 from tornado_session.caching.sql.dialect import PAGE
 from tornado_session.caching.sql.dialects import choose_dialect
-from tornado_session.caching.sql.loop_lock import LoopLock
 from tornado_session.caching.sql.rows import Parameters, encode_key, instant, written
 from tornado_session.caching.sql.sweeper import Sweeper
 from tornado_session.caching.sql.table import define_table
+from tornado_session.caching.sql.turns import Turns
 from tornado_session.errors import CacheError, CacheTimeoutError
 
 Write = Callable[[Parameters, Connection], int]
@@ -42,6 +42,10 @@ class SQLCache(DistributedCache):
 
     ``table``: its name; the table is made at first use, or by ``create_table()``.
 
+    ``max_connections``: how many calls use the engine at once, while others wait their turn; 10 by default, and 2 on
+    SQLite, where more are in each other's way. The engine's pool should be able to open as many (it opens 15, if nobody
+    said otherwise) besides those that the application takes from it.
+
     ``sweep_interval``: expired rows are deleted by the writes that go by, at most 100 at a time: by every fiftieth, and
     by any one when this long has passed without. Nobody sees an expired row before that either.
 
@@ -55,14 +59,19 @@ class SQLCache(DistributedCache):
     """
 
     def __init__(
-        self, engine: AsyncEngine, table: str = "sessions", *, sweep_interval: timedelta = timedelta(minutes=1)
+        self,
+        engine: AsyncEngine,
+        table: str = "sessions",
+        *,
+        max_connections: int | None = None,
+        sweep_interval: timedelta = timedelta(minutes=1),
     ) -> None:
         self._table = define_table(table)
         self._dialect = choose_dialect(engine, self._table)
-        self._database = Database(engine, self._dialect)
+        self._database = Database(engine, self._dialect, max_connections or self._dialect.max_connections)
         self._sweeper = Sweeper(self._database, self._dialect, sweep_interval)
         self._is_ready = False
-        self._creation = LoopLock()
+        self._creation = Turns(1)
 
     async def create_table(self) -> None:
         """Create the table and its indexes where they are missing; several processes may do so at once.

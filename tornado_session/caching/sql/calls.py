@@ -36,9 +36,18 @@ def read_and_slide(dialect: Dialect, at: bytes, connection: Connection) -> Cache
     if dialect.read_sliding is not None:
         row = connection.execute(dialect.read_sliding, {"at": at}).first()
         return None if row is None else entry(*row)
+    if dialect.expects_slide and dialect.slide_returning is not None:
+        row = connection.execute(dialect.slide_returning, {"at": at}).first()
+        if row is not None:
+            return entry(*row)
+    return _read_then_slide(dialect, at, connection)
+
+
+def _read_then_slide(dialect: Dialect, at: bytes, connection: Connection) -> CacheEntry | None:
     row = connection.execute(dialect.read_due, {"at": at}).first()
     if row is None:
         return None
+    dialect.expects_slide = bool(row.due) and row.refresh_interval == 0
     if not row.due:
         return entry(row.value, row.version, row.expires, row.refreshed)
     connection.execute(dialect.slide, {"at": at})

@@ -12,7 +12,7 @@ from sqlalchemy.schema import ExecutableDDLElement
 
 from tornado_session.caching.sql.dialect import Dialect
 from tornado_session.caching.sql.failures import Failure, Kind
-from tornado_session.caching.sql.loop_lock import LoopLock
+from tornado_session.caching.sql.turns import Turns
 from tornado_session.errors import CacheError
 
 Result = TypeVar("Result")
@@ -29,7 +29,7 @@ _USED: Final = "tornado_session.used"
 class Database:
     """Runs calls on connections of the application's engine; it opens no engine and closes none."""
 
-    def __init__(self, engine: AsyncEngine, dialect: Dialect) -> None:
+    def __init__(self, engine: AsyncEngine, dialect: Dialect, max_connections: int) -> None:
         options: dict[str, Any] = {"preserve_rowcount": True}
         if dialect.commits_by_option:
             options["isolation_level"] = "AUTOCOMMIT"
@@ -37,7 +37,8 @@ class Database:
         # Without this, an application that turns SQLAlchemy's log on would find its sessions there.
         self._engine.sync_engine.hide_parameters = True
         self._dialect = dialect
-        self._shared = LoopLock() if isinstance(engine.pool, StaticPool) else None
+        self._has_one_connection = isinstance(engine.pool, StaticPool)
+        self._turns = Turns(1 if self._has_one_connection else max_connections)
 
     async def run(self, work: Work[Result], *, repeatable: bool = False) -> Result:
         """Return what ``work`` returns; raise ``CacheError`` for whatever it raises.
@@ -66,14 +67,14 @@ class Database:
         return "\n".join(f"{str(element.compile(dialect=self._engine.dialect)).strip()};" for element in definitions)
 
     async def _attempt(self, work: Work[Result]) -> Result:
-        if self._shared is None:
-            return await self._on_connection(work)
-        # All calls share the one connection of a database in memory, and a cancelled call would close it: it goes on
-        # to its end by itself.
-        return await asyncio.shield(_retrieved(asyncio.create_task(self._alone(self._shared(), work))))
+        if not self._has_one_connection:
+            return await self._in_turn(work)
+        # A cancelled call loses its connection, and with the only one a database in memory would be lost. So a call on
+        # that goes on to its end by itself.
+        return await asyncio.shield(_retrieved(asyncio.create_task(self._in_turn(work))))
 
-    async def _alone(self, lock: asyncio.Lock, work: Work[Result]) -> Result:
-        async with lock:
+    async def _in_turn(self, work: Work[Result]) -> Result:
+        async with self._turns():
             return await self._on_connection(work)
 
     async def _on_connection(self, work: Work[Result]) -> Result:

@@ -51,15 +51,19 @@ class Dialect(ABC):
     commits_by_option: ClassVar[bool] = False
     """Whether SQLAlchemy switches a connection to autocommit and back without asking the server."""
 
+    max_connections: ClassVar[int] = 10
+    """How many calls run at once, where nobody says otherwise."""
     goes_away: ClassVar[bool] = True
     """Whether there is a server, which may be restarted while connections rest in the pool."""
 
     read_sliding: Select[Any] | None = None
-    """Read an entry and slide it, all in one statement; where that is impossible: ``read_due``, then ``slide``."""
+    """Read an entry and slide it if that is due; where one statement cannot: ``read_due``, then ``slide``."""
+    expects_slide: bool = False
+    """Whether the last reading slid and the next will too, so that ``slide_returning`` is worth trying first."""
     add_takes_over: ClassVar[bool] = True
     """Whether ``add`` replaces an expired row; where it does not, a row in its way is an ``IntegrityError``."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, *, has_returning: bool = False) -> None:
         self.table = table
         self.now: ColumnElement[int] = literal_column(self.clock, BigInteger())
         column = table.c
@@ -75,6 +79,7 @@ class Dialect(ABC):
         self.read = select(*self.entry).where(named, live)
         self.read_due = self._read_due().where(named, live)
         self.slide = self._slide().where(named, live)
+        self.slide_returning = self.slide.returning(*self.entry) if has_returning else None
         self.replace = self._write().where(named, live, self.not_past)
         self.replace_seen = self.replace.where(column.version == self.parameter("seen"))
         self.take_over = self._write().where(named, ~live, self.not_past)
@@ -136,7 +141,14 @@ class Dialect(ABC):
         return case((one < other, one), else_=func.coalesce(other, one))
 
     def _read_due(self) -> Select[Any]:
-        return select(*self.entry, _flag(self.due).label("due"), self.renewed().label("renewed"), self.now.label("now"))
+        column = self.table.c
+        return select(
+            *self.entry,
+            _flag(self.due).label("due"),
+            column.refresh_interval,
+            self.renewed().label("renewed"),
+            self.now.label("now"),
+        )
 
     def _slide(self) -> Update:
         return update(self.table).where(self.due).values(expires=self.renewed(), refreshed=self.now)

@@ -32,4 +32,4 @@ def choose_dialect(engine: AsyncEngine, table: Table) -> Dialect:
     dialect = DIALECTS.get(engine.dialect.name)
     if dialect is None:
         raise ConfigurationError(f"SQLCache speaks {', '.join(DIALECTS)}, but the engine is for {engine.dialect.name}")
-    return dialect(table)
+    return dialect(table, has_returning=engine.dialect.update_returning)

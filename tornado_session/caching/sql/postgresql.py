@@ -26,8 +26,8 @@ class PostgreSQL(OnConflictDialect):
     clock = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)"
     commits_by_option = True
 
-    def __init__(self, table: Table) -> None:
-        super().__init__(table)
+    def __init__(self, table: Table, *, has_returning: bool = True) -> None:
+        super().__init__(table, has_returning=has_returning)
         self.read_sliding = self._read_sliding()
 
     def earlier(self, one: ColumnElement[int], other: ColumnElement[int]) -> ColumnElement[int]:

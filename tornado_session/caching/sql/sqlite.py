@@ -19,6 +19,8 @@ class SQLite(OnConflictDialect):
     # The Julian day counts from noon, 2440587.5 days before 1970. SQLite's clock shows whole milliseconds.
     clock = "((CAST(julianday('now') * 86400000.0 + 0.5 AS INTEGER) - 210866760000000) * 1000)"
     resolution = 1000
+    # Measured: two are as fast as ten, which wait for each other's locks with ever longer naps.
+    max_connections = 2
     goes_away = False
 
     @staticmethod
