@@ -15,6 +15,7 @@ from tornado_session.options import SESSION_COOKIE_NAME, SessionOptions
 from tornado_session.protection.key_ring import KeyRing, Secret
 from tornado_session.protection.protector import Protector
 from tornado_session.record import SessionRecord, UnreadableRecordError
+from tornado_session.session_cookie import SessionCookie
 from tornado_session.store import SessionStore
 from tornado_session.temp_data.contract import TempDataProvider
 from tornado_session.temp_data.cookie import CookieTempDataProvider
@@ -95,8 +96,6 @@ class Sessions:
     ) -> None:
         self.cache = cache
         self.options = options
-        self.cookie = options.cookie.named(SESSION_COOKIE_NAME)
-        self.cookie_name = self.cookie.name or SESSION_COOKIE_NAME
         self.temp_data = temp_data
         self.consent = consent
         self.clock = clock
@@ -105,8 +104,9 @@ class Sessions:
         self._keys = keys
         self._protectors: dict[tuple[str, ...], Protector] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self.cookie_protector = self.protector("session cookie", self.cookie_name)
-        temp_data.validate(self.cookie_name)
+        cookie_options = options.cookie.named(SESSION_COOKIE_NAME)
+        self.cookie = SessionCookie(cookie_options, self.protector("session cookie", cookie_options.name or ""))
+        temp_data.validate(self.cookie.name)
 
     def __repr__(self) -> str:
         return f"<Sessions in {self.cache!r}>"
@@ -174,21 +174,27 @@ class Sessions:
             if record is not None and record.id == keep:
                 continue
             found = True
-            # The mark of a session that is being regenerated (no record) goes too, and with it the new session; it is
-            # not counted, for it was already gone.
+            # What has no record goes too, uncounted: the mark of a session that is being regenerated, and with it the
+            # new session; and what this version does not understand, for it is the owner's none the less.
             if await self.cache.remove(key) and record is not None:
                 ended += 1
         return ended if found else None
 
     async def _records_of(self, owner: str) -> AsyncIterator[tuple[str, CacheEntry, SessionRecord | None]]:
-        for tag in self.store.tags(owner):
+        found: set[str] = set()
+        # The current key's tag comes last: a session that is written meanwhile moves from an old one to that one.
+        for tag in reversed(self.store.tags(owner)):
             async for key, entry in self.cache.find(tag):
-                try:
-                    stored = self.store.understand(key, entry)
-                except UnreadableRecordError as error:
-                    self.log.warning(logger, "unreadable", f"{error}. It is left as it is")
-                    continue
-                yield key, entry, stored.record
+                if key not in found:
+                    found.add(key)
+                    yield key, entry, self._understood(key, entry)
+
+    def _understood(self, key: str, entry: CacheEntry) -> SessionRecord | None:
+        try:
+            return self.store.understand(key, entry).record
+        except UnreadableRecordError as error:
+            self.log.warning(logger, "unreadable", f"{error}")
+            return None
 
     def _info(self, entry: CacheEntry, record: SessionRecord) -> SessionInfo:
         created = timestamp(record.created)
@@ -212,8 +218,9 @@ def _keys_from(cookie_secret: Secret | Mapping[int, Secret] | None, key_version:
 
 def _check_type(name: str, value: object, kind: Any, example: str) -> None:
     if not isinstance(value, kind):
-        hint = " (the instance, not the class)" if isinstance(value, type) else ""
-        raise ConfigurationError(f"{name} must be {example}{hint}, not {value!r}")
+        # Its type, never the value itself: it may well be a secret.
+        given = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+        raise ConfigurationError(f"{name} must be {example}, not {given}")
 
 
 def _check_callable(name: str, value: object) -> None:

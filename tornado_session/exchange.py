@@ -5,11 +5,10 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
 from tornado_session.application import Sessions
-from tornado_session.cookies import encoding
 from tornado_session.deadline import begin
 from tornado_session.errors import CacheError, ProtectionError, ResponseStartedError, SessionUnavailableError
 from tornado_session.protection.protector import Protector
-from tornado_session.session import KEY_SIZE, Session, SessionHost, logger
+from tornado_session.session import Session, SessionHost, logger
 from tornado_session.temp_data.dictionary import TempData
 
 # Directives that let a cache keep or share a response, and so contradict the no-store that a Set-Cookie calls for.
@@ -37,6 +36,8 @@ class Exchange:
         blocked_reason = None if sessions.cookie.is_essential or self._agreed() else "consent"
         key = None if blocked_reason else self._opened_key()
         self._session = Session(sessions.store, key, host, blocked_reason=blocked_reason)
+        if self._must_renew_cookie:
+            self._session._note_cookie_of_old_key()
 
     # -- the request --------------------------------------------------------------------------------------------------
 
@@ -72,18 +73,16 @@ class Exchange:
         return self._has_agreed
 
     def _opened_key(self) -> bytes | None:
-        text = self.cookies.get(self._sessions.cookie_name)
+        text = self.cookies.get(self._sessions.cookie.name)
         if text is None:
             return None
-        protector = self._sessions.cookie_protector
-        protected = encoding.decode(text) or b""
         try:
-            key = protector.unprotect(protected)
+            opened = self._sessions.cookie.open(text)
         except ProtectionError as error:
             self.warn("session cookie", f"A session cookie did not open, its sender is a new visitor: {error}.")
             return None
-        self._must_renew_cookie = not protector.is_current(protected)
-        return key if len(key) == KEY_SIZE else None
+        self._must_renew_cookie = not opened.is_current
+        return opened.key
 
     # -- what a TempDataProvider sees ---------------------------------------------------------------------------------
 
@@ -159,7 +158,7 @@ class Exchange:
     async def commit(self) -> None:
         """Store the session; under ``"ignore"`` a cache that fails is logged, and the response goes on."""
         try:
-            await self._session.commit()
+            await self._session._commit_what_was_found()
         except CacheError as error:
             if self._sessions.options.when_unavailable != "ignore":
                 raise
@@ -184,9 +183,9 @@ class Exchange:
         cookie = self._sessions.cookie
         if key is None:
             return cookie.delete_line(https=self.https) if has_cookie else None
-        if has_cookie and not self._must_renew_cookie and cookie.max_age is None:
+        if has_cookie and not self._must_renew_cookie and not cookie.is_renewed_always:
             return None
-        return cookie.set_line(encoding.encode(self._sessions.cookie_protector.protect(key)), https=self.https)
+        return cookie.set_line(key, https=self.https)
 
 
 def with_vary(vary: str) -> str:

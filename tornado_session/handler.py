@@ -5,6 +5,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Coroutine
+from copy import copy
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import ref
@@ -55,6 +56,7 @@ class SessionMixin(_Handler):
     _exchange: Exchange | None = None
     _temp_data: TempData | None = None
     _items: Items | None = None
+    _held_response: "_HeldResponse | None" = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -94,8 +96,10 @@ class SessionMixin(_Handler):
         """Load the session, unless ``session_autoload`` is off. An override awaits ``super().prepare()``."""
         sessions = Sessions.of_application(self.settings)
         # A visitor without our cookie has nothing to load, and may have nothing to store: then there is no exchange.
-        if self.session_autoload and sessions.cookie_name in self.request.headers.get("Cookie", ""):
+        if self.session_autoload and sessions.cookie.name in self.request.headers.get("Cookie", ""):
             await self.load_session()
+        elif self.session_autoload and self._exchange is not None:
+            self._exchange.begin_new_session()
         self._was_prepared = self.session_autoload
         following = super().prepare()
         if following is not None:
@@ -120,7 +124,9 @@ class SessionMixin(_Handler):
 
     def flush(self, include_footers: bool = False) -> "asyncio.Future[None]":
         """Send the headers, with the session's cookie, and what was written so far."""
-        if self._exchange is not None and not self._headers_written and self._status_code != 101:
+        if self._held_response is not None:
+            return self._done()
+        if self._exchange is not None and not self._headers_written:
             self._save_temp_data()
             self._write_headers()
         return super().flush(include_footers)
@@ -136,22 +142,27 @@ class SessionMixin(_Handler):
             self._save_temp_data()
             exchange.close()
             commit = exchange.start_commit()
-            if commit is None:
-                return super().finish()
         except Exception as error:  # noqa: BLE001 - whatever it is, the browser gets an answer
             self._answer_failure(error)
             return self._done()
+        if commit is None:
+            return super().finish()
         # The response is held until the session is stored. Tornado takes a finished response for sent and lets nobody
         # write into it, nor run the next handler of this connection, which is just what is needed meanwhile.
         self._finished = True
-        return exchange.run(self._finish_after(commit))
+        self._held_response = _HeldResponse(self)
+        return _shielded(exchange.run(self._finish_after(commit)))
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         """Send an error page; a server error stores nothing, unless ``save_on_error`` says so."""
+        if self._held_response is not None:
+            logger.error("Cannot send an error page: the response was finished before.")
+            return
         error = kwargs.get("exc_info", (None, None))[1]
+        is_server_error = status_code >= 500
         if status_code == 500 and isinstance(error, SessionError):
             status_code = error.status_code
-        if self._exchange is not None and status_code >= 500:
+        if self._exchange is not None and is_server_error:
             self._exchange.drop_changes(session=not self._exchange.saves_on_error)
         super().send_error(status_code, **kwargs)
 
@@ -176,8 +187,9 @@ class SessionMixin(_Handler):
         async def accept_when_stored(handler: Any) -> None:
             del protocol.accept_connection  # What holds its own method is a circle.
             self._save_temp_data()
-            await exchange.commit()
-            self._write_headers()
+            commit = exchange.start_commit()
+            if commit is not None:
+                await commit
             await accept(handler)
 
         protocol.accept_connection = accept_when_stored  # type: ignore[method-assign]
@@ -197,6 +209,8 @@ class SessionMixin(_Handler):
             )
             if self._was_prepared:
                 self._exchange.begin_new_session()
+            if self._finished and self._status_code != 101:
+                self._exchange.close()
         return self._exchange
 
     def _save_temp_data(self) -> None:
@@ -223,13 +237,23 @@ class SessionMixin(_Handler):
     async def _finish_after(self, commit: Coroutine[Any, Any, None]) -> None:
         try:
             await commit
-            self._finished = False
-            sending = super().finish()
         except Exception as error:  # noqa: BLE001 - whatever it is, the browser gets an answer
-            self._finished = False
+            self._release()
             self._answer_failure(error)
             return
+        self._release()
+        try:
+            sending = super().finish()
+        except Exception as error:  # noqa: BLE001 - as Tornado does for a finish() in a handler
+            self._handle_request_exception(error)
+            return
         await sending
+
+    def _release(self) -> None:
+        assert self._held_response is not None
+        self._held_response.restore(self)
+        self._held_response = None
+        self._finished = False
 
     def _answer_failure(self, error: Exception) -> None:
         """Answer with an error page if nothing was sent yet, or else end the response."""
@@ -259,6 +283,33 @@ class SessionMixin(_Handler):
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         future.set_result(None)
         return future
+
+
+class _HeldResponse:
+    """A finished response that waits for the session to be stored: what is done to it meanwhile has no effect."""
+
+    __slots__ = ("_body", "_cookies", "_headers", "_reason", "_status")
+
+    def __init__(self, handler: SessionMixin) -> None:
+        self._status, self._reason = handler._status_code, handler._reason
+        self._headers, self._body = handler._headers.copy(), handler._write_buffer
+        self._cookies = copy(vars(handler).get("_new_cookie"))
+
+    def restore(self, handler: SessionMixin) -> None:
+        handler._status_code, handler._reason = self._status, self._reason
+        handler._headers, handler._write_buffer = self._headers, self._body
+        if self._cookies is not None:
+            handler._new_cookie = self._cookies
+        else:
+            vars(handler).pop("_new_cookie", None)
+
+
+def _shielded(task: "asyncio.Task[None]") -> "asyncio.Future[None]":
+    """Let a handler await the response without taking it along when the handler is cancelled."""
+    waiting = asyncio.shield(task)
+    # Whoever does not wait for the response need not hear that its reader went away.
+    waiting.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return waiting
 
 
 class _Host:
@@ -306,6 +357,10 @@ class _Host:
         name = handler.settings.get("xsrf_cookie_name", "_xsrf")
         if not handler.settings.get("xsrf_cookies") and name not in handler.request.cookies:
             return
+        knew_user = "_current_user" in vars(handler)
         vars(handler).pop("_xsrf_token", None)
         handler._raw_xsrf_token = (None, os.urandom(16), time.time())
         _ = handler.xsrf_token
+        if not knew_user:
+            # Making the token asks for the current user, who may only be known after the lines that follow.
+            vars(handler).pop("_current_user", None)

@@ -20,12 +20,12 @@ from tornado_session.errors import (
 )
 from tornado_session.merge import merge, merge_one
 from tornado_session.record import SessionRecord, UnreadableRecordError
+from tornado_session.session_cookie import KEY_SIZE
 from tornado_session.store import SessionStore, StoredSession
 from tornado_session.values import NOTHING, SessionValues
 
 logger = logging.getLogger(__name__)
 
-KEY_SIZE: Final = 32
 _MOST_TRIES: Final = 10
 _FIRST_PAUSE: Final = 0.004
 _LONGEST_PAUSE: Final = 0.5
@@ -69,6 +69,8 @@ class Session(SessionValues):
     _was_cleared = False
     _was_destroyed = False
     _must_delete_cookie = False
+    _has_cookie_of_old_key = False
+    _lock: asyncio.Lock | None = None
 
     def __init__(
         self, store: SessionStore, key: bytes | None, host: SessionHost, *, blocked_reason: str | None = None
@@ -127,6 +129,7 @@ class Session(SessionValues):
     @property
     def is_modified(self) -> bool:
         """Whether there is anything to store; compares the values if any of them could have changed in place."""
+        self._snapshot = None
         if self._was_cleared:
             return True
         stored_label = self._record.label if self._record else None
@@ -185,7 +188,8 @@ class Session(SessionValues):
 
         A session that was ended elsewhere is empty afterwards, and ``is_ended`` is true.
         """
-        await self._fetch(refresh=False)
+        async with self._alone():
+            await self._fetch(refresh=False)
 
     async def commit(self) -> None:
         """Store the changes now; does nothing when there are none. A response stores them by itself before it ends.
@@ -194,18 +198,20 @@ class Session(SessionValues):
         another request is not stored: no error, ``is_ended`` is true.
         """
         self._before_read()
-        if self._can_be_stored and self.is_modified:
-            await self._store.bounded(self._save())
+        async with self._alone():
+            if self._has_to_be_stored:
+                await self._store.bounded(self._save())
 
     async def refresh(self) -> None:
         """Start the idle timeout anew, now; for connections that live longer than a request."""
         self._before_read()
-        if self._record is None or not self._can_be_stored:
-            return
-        if await self._store.bounded(self._store.refresh(self._cache_key)):
-            self._expires = self._store.expires(self._record.created)
-        else:
-            self._end()
+        async with self._alone():
+            if self._record is None or not self._can_be_stored:
+                return
+            if await self._store.bounded(self._store.refresh(self._cache_key)):
+                self._expires = self._store.expires(self._record.created)
+            else:
+                self._end()
 
     async def regenerate(self, *, owner: str | None = _KEEP) -> None:
         """Give the session a new key and a new id and keep its data; to be called whenever somebody signs in.
@@ -223,12 +229,13 @@ class Session(SessionValues):
                 "key. Call regenerate() before the first flush()."
             )
         new_owner = self._owner if owner is _KEEP else _checked_owner(owner)
-        if self._is_ended:
-            self._start_anew()
-        if self._record is None or not self._can_be_stored:
-            self._begin_under_new_key(new_owner)
-        else:
-            await self._store.bounded(self._move(new_owner))
+        async with self._alone():
+            if self._is_ended:
+                self._start_anew()
+            if self._record is None or not self._can_be_stored:
+                self._begin_under_new_key(new_owner)
+            else:
+                await self._store.bounded(self._move(new_owner))
         self._host.renew_xsrf_token()
 
     async def destroy(self) -> None:
@@ -237,14 +244,16 @@ class Session(SessionValues):
         A parallel request that still holds the session cannot store it again. A write that follows in this request
         starts a new session.
         """
-        if self._key is not None and (self._record is not None or not self._is_loaded):
-            await self._store.bounded(self._store.remove(self._cache_key))
-        self._start_anew()
-        self._key = None
-        self._owner = self._label = None
-        self._is_loaded, self._is_unavailable = True, False
-        self._is_ended = self._was_destroyed = self._is_touched = True
-        self._must_delete_cookie = self._cookie_key is not None
+        async with self._alone():
+            # Also when nothing was found under the key: a parallel request may have begun a session there meanwhile.
+            if self._key is not None:
+                await self._store.bounded(self._store.remove(self._cache_key))
+            self._start_anew()
+            self._key = None
+            self._owner = self._label = None
+            self._is_loaded, self._is_unavailable = True, False
+            self._is_ended = self._was_destroyed = self._is_touched = True
+            self._must_delete_cookie = self._cookie_key is not None
 
     async def modify(self, key: str, function: Callable[[Any], Any], default: Any = None) -> Any:
         """Change the value of one key such that nothing is lost to parallel requests; return the new value.
@@ -264,10 +273,14 @@ class Session(SessionValues):
             outcome[:] = [value]
             return values | {key: value}
 
-        if self._can_be_stored:
-            await self._store.bounded(self._save(change))
-        if not self._can_be_stored or self._is_ended:
-            self._values = change(self._values)
+        async with self._alone():
+            if self._can_be_stored:
+                await self._store.bounded(self._save(change))
+            if not outcome:
+                change(self._values)
+        self._values[key] = outcome[0]
+        # The caller holds the new value, and may change it in place.
+        self._may_have_changed = True
         return outcome[0]
 
     def clear(self) -> None:
@@ -328,6 +341,12 @@ class Session(SessionValues):
 
     # -- for the exchange that the session belongs to -----------------------------------------------------------------
 
+    async def _commit_what_was_found(self) -> None:
+        """Store what ``_has_to_be_stored`` has just found changed, without looking for it again."""
+        async with self._alone():
+            if self._can_be_stored:
+                await self._store.bounded(self._save())
+
     def _close(self) -> None:
         """Refuse all further writes."""
         self._is_closed = True
@@ -339,7 +358,20 @@ class Session(SessionValues):
 
     @property
     def _has_to_be_stored(self) -> bool:
-        return self._is_loaded and not self._is_dropped and self._can_be_stored and self.is_modified
+        if not self._is_loaded or self._is_dropped or not self._can_be_stored:
+            return False
+        return self.is_modified or self._has_to_be_rewritten
+
+    @property
+    def _has_to_be_rewritten(self) -> bool:
+        # What depends on the key ring in the store follows the cookie to the current key, or it would be lost when the
+        # old key is dropped: an encrypted session could not be read, an owner's could not be found.
+        if not self._has_cookie_of_old_key or self._record is None:
+            return False
+        return self._options.encrypt or self._record.owner is not None
+
+    def _note_cookie_of_old_key(self) -> None:
+        self._has_cookie_of_old_key = True
 
     def _key_for_cookie(self) -> tuple[bytes | None, bool]:
         """Give the key that the browser should hold, or ``None``, and whether it has a cookie to renew or to delete."""
@@ -354,6 +386,12 @@ class Session(SessionValues):
             return False
         return bool(self._cache_key)
 
+    def _alone(self) -> asyncio.Lock:
+        """Let what one request asks of the cache go one after the other, or a commit could overtake a destroy."""
+        if self._lock is None:
+            self._lock = asyncio.Lock()
+        return self._lock
+
     # -- loading ------------------------------------------------------------------------------------------------------
 
     def _begin_new(self) -> None:
@@ -361,8 +399,9 @@ class Session(SessionValues):
         self._is_loaded = True
 
     async def _fetch(self, *, refresh: bool) -> None:
-        if self._key is None or self._is_ended:
+        if self._key is None or self._is_ended or (self._record is None and self._key != self._cookie_key):
             self._values, self._may_have_changed = {}, False
+            self._owner = self._label = None
             self._is_loaded = True
             return
         try:
@@ -389,8 +428,8 @@ class Session(SessionValues):
 
     def _lose(self, stored: StoredSession | None) -> None:
         self._values, self._may_have_changed = {}, False
+        self._owner = self._label = None
         if self._record is not None:
-            self._owner = self._label = None
             self._end()
             return
         self._version = stored.version if stored else None
@@ -442,6 +481,8 @@ class Session(SessionValues):
         if self._is_ended:
             return
         self._record = None
+        # If storing under the new key fails and the handler goes on, nothing of it is stored anywhere.
+        self._stored_data, self._may_have_changed = NOTHING, True
         self._begin_under_new_key(owner)
         record = self._make_record(self._values)
         version = await self._store.add(self._cache_key, record)
@@ -471,16 +512,14 @@ class Session(SessionValues):
         values = self._values
         for attempt in range(_MOST_TRIES):
             await _pause(attempt)
-            changed = values if change is None else change(values)
-            if await store(changed):
-                self._values = changed
+            if await store(values if change is None else change(values)):
                 return
             theirs = await self._store.load(self._cache_key, refresh=False)
             if not self._goes_on_with(theirs):
                 self._end()
                 return
             values = self._resolved(theirs, must_merge=change is not None)
-        if self._options.on_conflict == "last_write_wins":
+        if self._options.on_conflict == "last_write_wins" and store == self._put and change is None:
             # Each try was overtaken by another write, which would have replaced this one.
             return
         raise SessionConflictError(f"Session {self._id} was changed by others {_MOST_TRIES} times in a row. Try again")
@@ -507,13 +546,17 @@ class Session(SessionValues):
         if not self._id:
             self._id = secrets.token_urlsafe(16)
         self._created = self._created or self._store.clock()
-        data = serializer.dumps(values, name="session")
+        data = self._snapshot if values is self._values else None
+        self._snapshot = None
+        if data is None:
+            data = serializer.dumps(values, name="session")
         return SessionRecord(self._id, self._created, self._owner, self._label, values, data)
 
     def _note_stored(self, record: SessionRecord, version: int) -> None:
-        self._take(record, version)
+        # Not owner and label: they may have been changed while the trip was under way.
+        self._record, self._version, self._stored_data = record, version, record.data
         self._expires = self._store.expires(record.created)
-        self._was_cleared = False
+        self._was_cleared = self._has_cookie_of_old_key = False
 
     def _goes_on_with(self, theirs: StoredSession | None) -> bool:
         """Tell whether what another request left under the key is this session, or makes room for it."""
@@ -525,18 +568,19 @@ class Session(SessionValues):
 
     def _resolved(self, theirs: StoredSession | None, *, must_merge: bool) -> dict[str, Any]:
         """Say what to store now that another request has stored ``theirs``."""
-        self._version = theirs.version if theirs else None
         if theirs is None or theirs.record is None:
+            self._version = theirs.version if theirs else None
             return self._values
         if self._options.on_conflict == "fail" and not must_merge:
             raise SessionConflictError(f"Session {self._id} was changed by another request meanwhile. Load it again")
-        base, base_label = serializer.loads(self._stored_data), self._record.label if self._record else None
-        label = self._label
+        base, base_values = self._record, serializer.loads(self._stored_data)
+        owner, label = self._owner, self._label
         self._take(theirs.record, theirs.version)
+        self._owner = merge_one(base.owner if base else None, owner, theirs.record.owner)
         self._label = label
         if must_merge or self._options.on_conflict == "merge":
-            self._label = merge_one(base_label, label, theirs.record.label)
-            self._values = merge(base, self._values, theirs.record.values)
+            self._label = merge_one(base.label if base else None, label, theirs.record.label)
+            self._values = merge(base_values, self._values, theirs.record.values)
         return self._values
 
 
