@@ -43,7 +43,16 @@ def dumps(value: Any, *, name: str = "value") -> bytes:
     with ``name``.
     """
     try:
-        return _encode(_to_wire(value, MAX_DEPTH))
+        return _encode(_to_wire(value, MAX_DEPTH, _PLAIN))
+    except OverflowError:
+        return _dumps_large_ints(value, name)
+    except (_RefusedError, UnicodeEncodeError):
+        raise _explained(value, name) from None
+
+
+def _dumps_large_ints(value: Any, name: str) -> bytes:
+    try:
+        return _encode(_to_wire(value, MAX_DEPTH, _PLAIN - {int}))
     except (_RefusedError, UnicodeEncodeError, OverflowError):
         raise _explained(value, name) from None
 
@@ -94,36 +103,49 @@ class _RefusedError(Exception):
     """Some value inside is refused; ``_explained`` finds out which."""
 
 
-def _to_wire(value: Any, depth: int) -> Any:
+def _to_wire(value: Any, depth: int, plain: frozenset[type]) -> Any:
+    """Put extension types in the place of what MessagePack would blur.
+
+    ``plain``: the types that need no look. That includes ``int`` until one turns out not to fit 64 bits: sessions are
+    serialized at every request, and hardly any holds such a number.
+    """
     kind = type(value)
-    if kind is str or kind in _SAFE:
+    if kind in plain:
         return value
     if kind is int:
         return value if -(2**63) <= value < 2**64 else _Ext(_INT, _int_bytes(value))
     if depth == 0:
         raise _RefusedError
     if kind is dict:
-        if not all(type(key) is str for key in value):
+        if not _TEXT.issuperset(map(type, value)):
             raise _RefusedError
-        return {key: _to_wire(item, depth - 1) for key, item in value.items()}
+        if plain.issuperset(map(type, value.values())):
+            return value
+        return {key: _to_wire(item, depth - 1, plain) for key, item in value.items()}
     if kind is list:
-        return [_to_wire(item, depth - 1) for item in value]
+        return _items_to_wire(value, depth, plain)
     convert = _TO_EXT.get(kind)
     if convert is None:
         raise _RefusedError
-    return convert(value, depth - 1)
+    return convert(value, depth, plain)
 
 
-def _tuple_to_ext(value: tuple[Any, ...], depth: int) -> msgspec.msgpack.Ext:
-    return _Ext(_TUPLE, _encode([_to_wire(item, depth) for item in value]))
+def _items_to_wire(items: list[Any] | tuple[Any, ...], depth: int, plain: frozenset[type]) -> Any:
+    if plain.issuperset(map(type, items)):
+        return items
+    return [_to_wire(item, depth - 1, plain) for item in items]
 
 
-def _set_to_ext(value: set[Any] | frozenset[Any], depth: int) -> msgspec.msgpack.Ext:
-    items = sorted(_encode(_to_wire(item, depth)) for item in value)
+def _tuple_to_ext(value: tuple[Any, ...], depth: int, plain: frozenset[type]) -> msgspec.msgpack.Ext:
+    return _Ext(_TUPLE, _encode(_items_to_wire(value, depth, plain)))
+
+
+def _set_to_ext(value: set[Any] | frozenset[Any], depth: int, plain: frozenset[type]) -> msgspec.msgpack.Ext:
+    items = sorted(_encode(_to_wire(item, depth - 1, plain)) for item in value)
     return _Ext(_SET if type(value) is set else _FROZENSET, _encode(items))
 
 
-def _datetime_to_ext(value: datetime, _depth: int) -> msgspec.msgpack.Ext:
+def _datetime_to_ext(value: datetime, _depth: int, _plain: frozenset[type]) -> msgspec.msgpack.Ext:
     offset = value.utcoffset()
     if offset is None:
         raise _RefusedError
@@ -134,14 +156,16 @@ def _datetime_to_ext(value: datetime, _depth: int) -> msgspec.msgpack.Ext:
 
 
 _SAFE: Final = frozenset({type(None), bool, float, bytes})
-_TO_EXT: Final[dict[type, Callable[[Any, int], msgspec.msgpack.Ext]]] = {
+_TEXT: Final = frozenset({str})
+_PLAIN: Final = _SAFE | {str, int}
+_TO_EXT: Final[dict[type, Callable[[Any, int, frozenset[type]], msgspec.msgpack.Ext]]] = {
     tuple: _tuple_to_ext,
     set: _set_to_ext,
     frozenset: _set_to_ext,
     datetime: _datetime_to_ext,
-    date: lambda value, _depth: _Ext(_DATE, value.isoformat().encode()),
-    UUID: lambda value, _depth: _Ext(_UUID, value.bytes),
-    Decimal: lambda value, _depth: _Ext(_DECIMAL, str(value).encode()),
+    date: lambda value, _depth, _plain: _Ext(_DATE, value.isoformat().encode()),
+    UUID: lambda value, _depth, _plain: _Ext(_UUID, value.bytes),
+    Decimal: lambda value, _depth, _plain: _Ext(_DECIMAL, str(value).encode()),
 }
 _KNOWN: Final = _SAFE | _TO_EXT.keys() | {int, str, list, dict}
 

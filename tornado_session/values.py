@@ -20,6 +20,8 @@ class SessionValues(MutableMapping[str, Any]):
     """
 
     _stored_data: bytes = NOTHING
+    _snapshot: bytes | None = None
+    """The serialized values when they were last found to have changed: what a commit that follows stores."""
     _is_touched = False
     _may_have_changed = False
 
@@ -129,9 +131,15 @@ class SessionValues(MutableMapping[str, Any]):
     def _values_changed(self) -> bool:
         if not self._may_have_changed:
             return False
-        if serializer.dumps(self._values, name="session") == self._stored_data:
+        data = serializer.dumps(self._values, name="session")
+        if data == self._stored_data:
             return False
-        return not serializer.same(serializer.loads(self._stored_data), self._values)
+        # Other bytes may still be equal values: a dict in another order, Decimals of other precision.
+        stored = serializer.loads(self._stored_data)
+        if stored == self._values and serializer.same(stored, self._values):
+            return False
+        self._snapshot = data
+        return True
 
 
 def _fits_int32(value: int) -> bool:

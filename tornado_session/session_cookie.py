@@ -1,0 +1,66 @@
+"""SessionCookie: between a session's key and the cookie that carries it."""
+
+from typing import Final, NamedTuple
+
+from tornado_session.cookies import encoding
+from tornado_session.cookies.options import CookieOptions
+from tornado_session.errors import ProtectionError
+from tornado_session.protection.protector import Protector
+
+KEY_SIZE: Final = 32
+_MOST_REMEMBERED: Final = 4096
+
+
+class OpenedCookie(NamedTuple):
+    """What a genuine cookie held."""
+
+    key: bytes
+    is_current: bool
+    """Whether it was made with the key that is now current on the ring."""
+
+
+class SessionCookie:
+    """Writes the cookie of one application's sessions, and opens it.
+
+    The value is the session's key, protected, in base64url. What was opened lately is remembered, for a browser sends
+    the same cookie with every request: the value itself is the name under which it is found, so that nobody can find
+    more here than what they brought. Nothing is remembered of what did not open.
+    """
+
+    def __init__(self, options: CookieOptions, protector: Protector) -> None:
+        self.name = options.name or ""
+        self.is_essential = options.is_essential
+        self.is_renewed_always = options.max_age is not None
+        self._options = options
+        self._protector = protector
+        self._remembered: dict[str, OpenedCookie] = {}
+
+    def open(self, text: str) -> OpenedCookie:
+        """Open a cookie's value; raises ``ProtectionError`` for anything that is not a genuine one."""
+        opened = self._remembered.get(text)
+        return opened or self._open(text)
+
+    def set_line(self, key: bytes, *, https: bool) -> str:
+        """Write the ``Set-Cookie`` line that carries ``key``."""
+        return self._options.set_line(encoding.encode(self._protector.protect(key)), https=https)
+
+    def delete_line(self, *, https: bool) -> str:
+        """Write the ``Set-Cookie`` line that deletes the cookie."""
+        return self._options.delete_line(https=https)
+
+    def _open(self, text: str) -> OpenedCookie:
+        protected = encoding.decode(text)
+        if protected is None:
+            raise ProtectionError("it is not written as it was sent")
+        key = self._protector.unprotect(protected)
+        if len(key) != KEY_SIZE:
+            raise ProtectionError("it does not hold a key")
+        opened = OpenedCookie(key, self._protector.is_current(protected))
+        self._remember(text, opened)
+        return opened
+
+    def _remember(self, text: str, opened: OpenedCookie) -> None:
+        if len(self._remembered) >= _MOST_REMEMBERED:
+            # All at once, which costs nothing between two such moments; who comes again is opened again.
+            self._remembered.clear()
+        self._remembered[text] = opened
