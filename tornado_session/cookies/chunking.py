@@ -24,7 +24,7 @@ SMALLEST_CHUNK: Final = 256
 _LEAST_ROOM: Final = 32
 
 # [0-9], not \d: a digit of another script is not one that we wrote.
-_MARKER: Final = re.compile(r"chunks-([1-9][0-9]{0,3})")
+_MARKER: Final = re.compile(r"chunks-([1-9][0-9]?)")
 _SUFFIX: Final = re.compile(r"C[0-9]{1,4}")
 
 
@@ -89,8 +89,9 @@ class ChunkedCookie:
     def deletions(self, names: Iterable[str], *, https: bool) -> list[str]:
         """Write the ``Set-Cookie`` lines that delete these pieces, at most 50 of them."""
         length = len(self._name)
-        lines = [self._options.delete_line(https=https, suffix=name[length:]) for name in names]
-        return lines[:MOST_DELETED]
+        # Shortest first: NAME and the pieces with low numbers are those that could open again.
+        suffixes = sorted((name[length:] for name in names), key=lambda suffix: (len(suffix), suffix))
+        return [self._options.delete_line(https=https, suffix=suffix) for suffix in suffixes[:MOST_DELETED]]
 
     def _all_lines(self, value: str, *, https: bool) -> list[str]:
         line = self._options.set_line(value, https=https)
@@ -109,6 +110,11 @@ class ChunkedCookie:
     def _check_room(self) -> None:
         if self._chunk_size < SMALLEST_CHUNK:
             raise ConfigurationError(f"chunk_size must be at least {SMALLEST_CHUNK} bytes, but is {self._chunk_size}")
+        if self._most_chunks >= MOST_DELETED:
+            raise ConfigurationError(
+                f"max_size={self._max_size} is up to {self._most_chunks} pieces of chunk_size={self._chunk_size}, but "
+                f"only {MOST_DELETED - 1} can be deleted together; lower max_size or raise chunk_size"
+            )
         overhead = max(
             len(self._options.set_line("", https=True, suffix=f"C{self._most_chunks}")),
             len(self._options.delete_line(https=True, suffix=f"C{self._most_chunks}")),
