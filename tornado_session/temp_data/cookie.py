@@ -48,6 +48,10 @@ class CookieTempDataProvider(TempDataProvider):
         overflow: Literal["session", "error"] = "session",
         keep_on_redirect: bool = True,
     ) -> None:
+        if not isinstance(cookie, CookieOptions):
+            raise ConfigurationError(f"cookie must be CookieOptions(...), not {type(cookie).__name__}")
+        _check_bytes("chunk_size", chunk_size)
+        _check_bytes("max_size", max_size)
         if overflow not in ("session", "error"):
             raise ConfigurationError(f'overflow is "session" or "error", but this is {overflow!r}')
         if not isinstance(max_age, timedelta) or max_age <= timedelta(0):
@@ -133,3 +137,8 @@ class CookieTempDataProvider(TempDataProvider):
             limit=self._max_size,
             largest=largest,
         )
+
+
+def _check_bytes(name: str, size: object) -> None:
+    if isinstance(size, bool) or not isinstance(size, int) or size <= 0:
+        raise ConfigurationError(f"{name} is a positive number of bytes, but this is {size!r}")

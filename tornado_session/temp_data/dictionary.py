@@ -33,11 +33,10 @@ class TempData(MutableMapping[str, Any]):
         return "<TempData, not touched>" if self._entries is None else f"<TempData with {len(self._entries)} keys>"
 
     def __getitem__(self, key: str) -> Any:
-        folded = _folded(key)
-        if folded not in self._touched():
+        if key not in self:
             raise KeyError(key)
-        self._read.add(folded)
-        return self._value(folded)
+        self._read.add(_folded(key))
+        return self._value(_folded(key))
 
     def __setitem__(self, key: str, value: Any) -> None:
         if type(key) is not str:
@@ -57,6 +56,7 @@ class TempData(MutableMapping[str, Any]):
             raise KeyError(key)
         self._before_write()
         del self._touched()[_folded(key)]
+        self._kept.discard(_folded(key))
         self._may_have_changed = True
 
     def __iter__(self) -> Iterator[str]:
@@ -84,6 +84,7 @@ class TempData(MutableMapping[str, Any]):
         if self._touched():
             self._before_write()
             self._touched().clear()
+            self._kept.clear()
             self._may_have_changed = True
 
     @property
