@@ -11,17 +11,21 @@ requests in it, and adds nothing to a quiet one: while nothing is in flight a ca
 
 import asyncio
 import copy
-from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context
 from datetime import timedelta
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
+from tornado_session.caching.turns import Turns
 from tornado_session.errors import CacheError
 
 Call = TypeVar("Call")
 Result = TypeVar("Result")
+# A request takes about four turns of the loop from its socket to its call. At busy times a batch lets them pass, which
+# takes no time when there is nothing else to do, and so takes along the requests that have already arrived.
+_TURNS: Final = 4
+
 Send: TypeAlias = Callable[[list[Any]], Coroutine[Any, Any, Sequence[Any]]]
 
 
@@ -33,7 +37,8 @@ class Batcher:
 
     A batch has at most ``max_calls`` calls and ``max_bytes`` bytes, except for a larger single call. It goes out when a
     command comes back, when it is full, or when its first call has waited for ``max_wait``: a slow command delays
-    others by no more than that.
+    others by no more than that. After a batch of several calls the next one first lets a few turns of the event loop
+    pass, without sleeping, so that calls that are just being prepared come along.
 
     Callers may be cancelled at any time without disturbing others; a command is cancelled only when nobody waits for it
     any more. Callers of different event loops never share a batch. While nothing is in flight, no task, timer or
@@ -71,7 +76,7 @@ class Batcher:
         if not state.turns.take(key, shared=shared):
             waiting = _Waiting(lane, call, key, shared, size)
             state.turns.park(waiting)
-        elif lane.in_flight:
+        elif lane.in_flight or lane.busy:
             waiting = _Waiting(lane, call, key, shared, size)
             lane.gather(waiting)
         else:
@@ -86,8 +91,10 @@ class Batcher:
 
     def _new_state(self, loop: asyncio.AbstractEventLoop) -> "_State":
         # A loop that was closed amid its work left futures behind, which keep it in the dictionary.
-        for closed in [other for other in self._states if other.is_closed()]:
-            del self._states[closed]
+        for known in self._states.keyrefs():
+            other = known()
+            if other is not None and other.is_closed():
+                self._states.pop(other, None)
         return self._states.setdefault(loop, _State())
 
     def _new_lane(self, state: "_State", send: Send) -> "_Lane":
@@ -108,7 +115,7 @@ class _State:
     __slots__ = ("lanes", "turns")
 
     def __init__(self) -> None:
-        self.turns = _Turns()
+        self.turns: Turns[_Waiting] = Turns()
         self.lanes: dict[Send, _Lane] = {}
 
 
@@ -134,65 +141,25 @@ class _Waiting:
             self.lane.forget(self)
 
 
-class _Turns:
-    """Who may use a key now: any number of shared calls or a single other, in the order of their arrival."""
-
-    __slots__ = ("_active", "_parked")
-
-    def __init__(self) -> None:
-        self._active: dict[str, int] = {}  # the number of shared calls that have their turn; -1: one that is not shared
-        self._parked: dict[str, deque[_Waiting]] = {}
-
-    def take(self, key: str, *, shared: bool) -> bool:
-        active = self._active.get(key, 0)
-        if active and (not shared or active < 0 or key in self._parked):
-            return False
-        self._active[key] = active + 1 if shared else -1
-        return True
-
-    def park(self, waiting: _Waiting) -> None:
-        self._parked.setdefault(waiting.key, deque()).append(waiting)
-
-    def leave(self, key: str) -> None:
-        """End a call's turn, and send on their way those who have waited for it."""
-        active = self._active.pop(key)
-        if active > 1:
-            self._active[key] = active - 1
-        elif key in self._parked:
-            self._call_up(key)
-
-    def forget(self, waiting: _Waiting) -> bool:
-        """Take a call out of the queue; ``False``: it has had its turn already."""
-        parked = self._parked.get(waiting.key)
-        if parked is None or waiting not in parked:
-            return False
-        parked.remove(waiting)
-        if not parked:
-            del self._parked[waiting.key]
-        return True
-
-    def _call_up(self, key: str) -> None:
-        parked = self._parked.pop(key)
-        while parked and self.take(key, shared=parked[0].shared):
-            waiting = parked.popleft()
-            waiting.lane.gather(waiting)
-        if parked:
-            self._parked[key] = parked
+def _end_turn(turns: Turns[_Waiting], key: str) -> None:
+    for waiting in turns.leave(key):
+        waiting.lane.gather(waiting)
 
 
 class _Lane:
     """The calls of one ``send``: those gathering for the next batch, and how many commands are in flight."""
 
-    __slots__ = ("_bytes", "_gathering", "_limits", "_timer", "in_flight", "send", "turns")
+    __slots__ = ("_bytes", "_departure", "_gathering", "_limits", "busy", "in_flight", "send", "turns")
 
-    def __init__(self, send: Send, turns: _Turns, limits: "_Limits") -> None:
+    def __init__(self, send: Send, turns: Turns[_Waiting], limits: "_Limits") -> None:
         self.send = send
         self.turns = turns
         self.in_flight = 0
+        self.busy = False  # the last batch had several calls, so that the next may expect company
         self._limits = limits
         self._gathering: list[_Waiting] = []
         self._bytes = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._departure: asyncio.Handle | None = None
 
     async def send_alone(self, call: Any, key: str) -> Any:
         """Send a call in its caller's own task, which is cheaper and as quick as without batches."""
@@ -200,7 +167,7 @@ class _Lane:
         try:
             (result,) = await self.send([call])
         finally:
-            self.turns.leave(key)
+            _end_turn(self.turns, key)
             self.landed()
         if isinstance(result, Exception):
             raise result
@@ -212,35 +179,49 @@ class _Lane:
             self._dispatch()
         self._gathering.append(waiting)
         self._bytes += waiting.size
-        if not self.in_flight or len(self._gathering) >= self._limits.calls:
+        if len(self._gathering) >= self._limits.calls:
             self._dispatch()
-        elif self._timer is None:
-            self._timer = waiting.future.get_loop().call_later(self._limits.wait, self._dispatch)
+        elif self._departure is None and self.in_flight:
+            loop = waiting.future.get_loop()
+            self._departure = loop.call_later(self._limits.wait, self._dispatch)
+        elif self._departure is None:
+            self._depart()
 
     def forget(self, waiting: _Waiting) -> None:
         """Take a call out of the next batch."""
         self._gathering.remove(waiting)
         self._bytes -= waiting.size
-        self.turns.leave(waiting.key)
+        _end_turn(self.turns, waiting.key)
         if not self._gathering:
-            self._stop_timer()
+            self._cancel_departure()
 
     def landed(self) -> None:
         """A command came back: send the calls that have gathered meanwhile."""
         self.in_flight -= 1
         if self._gathering:
+            self._cancel_departure()
+            self._depart()
+
+    def _depart(self) -> None:
+        self._depart_after(_TURNS if self.busy or len(self._gathering) > 1 else 0)
+
+    def _depart_after(self, turns: int) -> None:
+        if turns:
+            self._departure = asyncio.get_running_loop().call_soon(self._depart_after, turns - 1)
+        else:
             self._dispatch()
 
     def _dispatch(self) -> None:
-        self._stop_timer()
+        self._cancel_departure()
         calls, self._gathering, self._bytes = self._gathering, [], 0
+        self.busy = len(calls) > 1
         self.in_flight += 1
         _Batch(self, calls)
 
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _cancel_departure(self) -> None:
+        if self._departure is not None:
+            self._departure.cancel()
+            self._departure = None
 
 
 class _Batch:
@@ -273,7 +254,7 @@ class _Batch:
         else:
             self._fail(error)
         for waiting in self._calls:
-            self._lane.turns.leave(waiting.key)
+            _end_turn(self._lane.turns, waiting.key)
         self._lane.landed()
 
     def _error(self, task: asyncio.Task[Sequence[Any]]) -> BaseException | None:
