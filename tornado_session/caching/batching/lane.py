@@ -1,107 +1,22 @@
-"""Batcher: what parallel requests ask for while a command is in flight goes out together, as the next command.
-
-.. code-block:: text
-
-    arrives     A    B  C  D            E
-    in flight   A ─────────▶ B C D ─────────▶ E ─────────▶
-
-A driver's cost per command is far above its cost per entry, so this divides the price of a busy moment by the number of
-requests in it, and adds nothing to a quiet one: while nothing is in flight a call is sent at once, by its caller.
-"""
+"""Lane: the calls that go out by the same command, from the moment they gather until each has its result."""
 
 import asyncio
 import copy
 from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context
-from datetime import timedelta
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from tornado_session.caching.turns import Turns
+from tornado_session.caching.batching.turns import Turns
 from tornado_session.errors import CacheError
 
-Call = TypeVar("Call")
-Result = TypeVar("Result")
+Send: TypeAlias = Callable[[list[Any]], Coroutine[Any, Any, Sequence[Any]]]
+
 # A request takes about four turns of the loop from its socket to its call. At busy times a batch lets them pass, which
 # takes no time when there is nothing else to do, and so takes along the requests that have already arrived.
 _TURNS: Final = 4
 
-Send: TypeAlias = Callable[[list[Any]], Coroutine[Any, Any, Sequence[Any]]]
 
-
-class Batcher:
-    """Gathers the calls of parallel callers into batches, and gives each caller its own result.
-
-    Calls with the same ``send`` go together. Calls of one ``key`` keep the order of their arrival, whichever ``send``
-    they use, and are never in flight together, except that ``shared`` ones (reads) do not wait for each other.
-
-    A batch has at most ``max_calls`` calls and ``max_bytes`` bytes, except for a larger single call. It goes out when a
-    command comes back, when it is full, or when its first call has waited for ``max_wait``: a slow command delays
-    others by no more than that. After a batch of several calls the next one first lets a few turns of the event loop
-    pass, without sleeping, so that calls that are just being prepared come along.
-
-    Callers may be cancelled at any time without disturbing others; a command is cancelled only when nobody waits for it
-    any more. Callers of different event loops never share a batch. While nothing is in flight, no task, timer or
-    future is kept.
-    """
-
-    def __init__(
-        self,
-        *,
-        max_calls: int = 128,
-        max_bytes: int = 4 * 2**20,
-        max_wait: timedelta = timedelta(milliseconds=10),
-    ) -> None:
-        self._limits = _Limits(max_calls, max_bytes, max_wait.total_seconds())
-        self._states: WeakKeyDictionary[asyncio.AbstractEventLoop, _State] = WeakKeyDictionary()
-
-    async def run(
-        self,
-        send: Callable[[list[Call]], Coroutine[Any, Any, Sequence[Result | Exception]]],
-        call: Call,
-        *,
-        key: str,
-        shared: bool = False,
-        size: int = 0,
-    ) -> Result:
-        """Have ``call`` sent, alone or among others, and return what ``send`` found for it.
-
-        ``send`` is given a list of calls and returns as many results in the same order; an ``Exception`` among them is
-        raised by that caller alone. What ``send`` itself raises, every caller of the batch raises, each its own copy.
-        Keys are unique within a batch, except for shared calls. ``size`` is what the call adds to a command, in bytes.
-        """
-        loop = asyncio.get_running_loop()
-        state = self._states.get(loop) or self._new_state(loop)
-        lane = state.lanes.get(send) or self._new_lane(state, send)
-        if not state.turns.take(key, shared=shared):
-            waiting = _Waiting(lane, call, key, shared, size)
-            state.turns.park(waiting)
-        elif lane.in_flight or lane.busy:
-            waiting = _Waiting(lane, call, key, shared, size)
-            lane.gather(waiting)
-        else:
-            result: Result = await lane.send_alone(call, key)
-            return result
-        try:
-            result = await waiting.future
-        except asyncio.CancelledError:
-            waiting.abandon()
-            raise
-        return result
-
-    def _new_state(self, loop: asyncio.AbstractEventLoop) -> "_State":
-        # A loop that was closed amid its work left futures behind, which keep it in the dictionary.
-        for known in self._states.keyrefs():
-            other = known()
-            if other is not None and other.is_closed():
-                self._states.pop(other, None)
-        return self._states.setdefault(loop, _State())
-
-    def _new_lane(self, state: "_State", send: Send) -> "_Lane":
-        return state.lanes.setdefault(send, _Lane(send, state.turns, self._limits))
-
-
-class _Limits(NamedTuple):
+class Limits(NamedTuple):
     """The bounds of a batch: calls, bytes, and the seconds that its first call waits."""
 
     calls: int
@@ -109,22 +24,12 @@ class _Limits(NamedTuple):
     wait: float
 
 
-class _State:
-    """What is going on in one event loop."""
-
-    __slots__ = ("lanes", "turns")
-
-    def __init__(self) -> None:
-        self.turns: Turns[_Waiting] = Turns()
-        self.lanes: dict[Send, _Lane] = {}
-
-
-class _Waiting:
+class Waiting:
     """A call that is not alone, and the future its caller waits for."""
 
     __slots__ = ("batch", "call", "future", "key", "lane", "shared", "size")
 
-    def __init__(self, lane: "_Lane", call: Any, key: str, shared: bool, size: int) -> None:
+    def __init__(self, lane: "Lane", call: Any, key: str, shared: bool, size: int) -> None:
         self.lane = lane
         self.call = call
         self.key = key
@@ -141,23 +46,23 @@ class _Waiting:
             self.lane.forget(self)
 
 
-def _end_turn(turns: Turns[_Waiting], key: str) -> None:
+def _end_turn(turns: Turns[Waiting], key: str) -> None:
     for waiting in turns.leave(key):
         waiting.lane.gather(waiting)
 
 
-class _Lane:
+class Lane:
     """The calls of one ``send``: those gathering for the next batch, and how many commands are in flight."""
 
     __slots__ = ("_bytes", "_departure", "_gathering", "_limits", "busy", "in_flight", "send", "turns")
 
-    def __init__(self, send: Send, turns: Turns[_Waiting], limits: "_Limits") -> None:
+    def __init__(self, send: Send, turns: Turns[Waiting], limits: Limits) -> None:
         self.send = send
         self.turns = turns
         self.in_flight = 0
         self.busy = False  # the last batch had several calls, so that the next may expect company
         self._limits = limits
-        self._gathering: list[_Waiting] = []
+        self._gathering: list[Waiting] = []
         self._bytes = 0
         self._departure: asyncio.Handle | None = None
 
@@ -173,7 +78,7 @@ class _Lane:
             raise result
         return result
 
-    def gather(self, waiting: _Waiting) -> None:
+    def gather(self, waiting: Waiting) -> None:
         """Put a call whose turn has come into the next batch."""
         if self._gathering and self._bytes + waiting.size > self._limits.bytes:
             self._dispatch()
@@ -187,7 +92,7 @@ class _Lane:
         elif self._departure is None:
             self._depart()
 
-    def forget(self, waiting: _Waiting) -> None:
+    def forget(self, waiting: Waiting) -> None:
         """Take a call out of the next batch."""
         self._gathering.remove(waiting)
         self._bytes -= waiting.size
@@ -229,7 +134,7 @@ class _Batch:
 
     __slots__ = ("_callers", "_calls", "_lane", "_task")
 
-    def __init__(self, lane: _Lane, calls: list[_Waiting]) -> None:
+    def __init__(self, lane: Lane, calls: list[Waiting]) -> None:
         self._lane = lane
         self._calls = calls
         self._callers = len(calls)

@@ -1,0 +1,104 @@
+"""Batcher: what parallel requests ask for while a command is in flight goes out together, as the next command.
+
+.. code-block:: text
+
+    arrives     A    B  C  D            E
+    in flight   A ─────────▶ B C D ─────────▶ E ─────────▶
+
+A driver's cost per command is far above its cost per entry, so this divides the price of a busy moment by the number of
+requests in it, and adds nothing to a quiet one: while nothing is in flight a call is sent at once, by its caller.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from tornado_session.caching.batching.lane import Lane, Limits, Send, Waiting
+from tornado_session.caching.batching.turns import Turns
+
+Call = TypeVar("Call")
+Result = TypeVar("Result")
+
+
+class Batcher:
+    """Gathers the calls of parallel callers into batches, and gives each caller its own result.
+
+    Calls with the same ``send`` go together. Calls of one ``key`` keep the order of their arrival, whichever ``send``
+    they use, and are never in flight together, except that ``shared`` ones (reads) do not wait for each other.
+
+    A batch has at most ``max_calls`` calls and ``max_bytes`` bytes, except for a larger single call. It goes out when a
+    command comes back, when it is full, or when its first call has waited for ``max_wait``: a slow command delays
+    others by no more than that. After a batch of several calls the next one first lets a few turns of the event loop
+    pass, without sleeping, so that calls that are just being prepared come along.
+
+    Callers may be cancelled at any time without disturbing others; a command is cancelled only when nobody waits for it
+    any more. Callers of different event loops never share a batch. While nothing is in flight, no task, timer or
+    future is kept.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_calls: int = 128,
+        max_bytes: int = 4 * 2**20,
+        max_wait: timedelta = timedelta(milliseconds=10),
+    ) -> None:
+        self._limits = Limits(max_calls, max_bytes, max_wait.total_seconds())
+        self._states: WeakKeyDictionary[asyncio.AbstractEventLoop, _State] = WeakKeyDictionary()
+
+    async def run(
+        self,
+        send: Callable[[list[Call]], Coroutine[Any, Any, Sequence[Result | Exception]]],
+        call: Call,
+        *,
+        key: str,
+        shared: bool = False,
+        size: int = 0,
+    ) -> Result:
+        """Have ``call`` sent, alone or among others, and return what ``send`` found for it.
+
+        ``send`` is given a list of calls and returns as many results in the same order; an ``Exception`` among them is
+        raised by that caller alone. What ``send`` itself raises, every caller of the batch raises, each its own copy.
+        Keys are unique within a batch, except for shared calls. ``size`` is what the call adds to a command, in bytes.
+        """
+        loop = asyncio.get_running_loop()
+        state = self._states.get(loop) or self._new_state(loop)
+        lane = state.lanes.get(send) or self._new_lane(state, send)
+        if not state.turns.take(key, shared=shared):
+            waiting = Waiting(lane, call, key, shared, size)
+            state.turns.park(waiting)
+        elif lane.in_flight or lane.busy:
+            waiting = Waiting(lane, call, key, shared, size)
+            lane.gather(waiting)
+        else:
+            result: Result = await lane.send_alone(call, key)
+            return result
+        try:
+            result = await waiting.future
+        except asyncio.CancelledError:
+            waiting.abandon()
+            raise
+        return result
+
+    def _new_state(self, loop: asyncio.AbstractEventLoop) -> "_State":
+        # A loop that was closed amid its work left futures behind, which keep it in the dictionary.
+        for known in self._states.keyrefs():
+            other = known()
+            if other is not None and other.is_closed():
+                self._states.pop(other, None)
+        return self._states.setdefault(loop, _State())
+
+    def _new_lane(self, state: "_State", send: Send) -> Lane:
+        return state.lanes.setdefault(send, Lane(send, state.turns, self._limits))
+
+
+class _State:
+    """What is going on in one event loop."""
+
+    __slots__ = ("lanes", "turns")
+
+    def __init__(self) -> None:
+        self.turns: Turns[Waiting] = Turns()
+        self.lanes: dict[Send, Lane] = {}
