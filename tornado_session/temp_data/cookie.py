@@ -1,6 +1,5 @@
 """CookieTempDataProvider: TempData in an encrypted cookie, chunked when long, in the session when longer."""
 
-import logging
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final, Literal
@@ -13,8 +12,6 @@ from tornado_session.errors import ConfigurationError, ProtectionError, TempData
 from tornado_session.protection.protector import Protector
 from tornado_session.temp_data.contract import TempDataProvider, TempDataRequest
 from tornado_session.temp_data.session import SESSION_KEY, apart
-
-logger = logging.getLogger(__name__)
 
 TEMP_DATA_COOKIE_NAME: Final = ".Tornado.TempData"
 _DEFAULT_COOKIE: Final = CookieOptions(name=TEMP_DATA_COOKIE_NAME)
