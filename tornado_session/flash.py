@@ -7,8 +7,8 @@ from tornado.web import UIModule
 
 from tornado_session.temp_data.dictionary import TempData
 
-FLASH_KEY: Final = "flash"
-"""The key in TempData that holds the messages: a list of ``[category, message]``."""
+FLASH_KEY: Final = ".Flash"
+"""The key in TempData that holds the messages, a list of ``[category, message]``; not "flash", which is anybody's."""
 
 _TEMPLATE: Final = Template(
     '{% for category, message in messages %}<div class="flash flash-{{ category }}" role="status">{{ message }}</div>'
