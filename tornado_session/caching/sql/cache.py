@@ -88,7 +88,7 @@ class SQLCache(DistributedCache):
         return await self._run(partial(read, self._dialect, at), repeatable=True)
 
     async def set(self, key: str, value: bytes, options: CacheEntryOptions) -> int:
-        version = await self._write(partial(calls.execute, self._dialect.set), key, value, options)
+        version = await self._write(partial(calls.write, self._dialect, self._dialect.set), key, value, options)
         if version is None:
             raise CacheError("the database wrote nothing and did not say why; look for triggers on the table")
         return version
@@ -100,7 +100,7 @@ class SQLCache(DistributedCache):
         self, key: str, value: bytes, options: CacheEntryOptions, *, version: int | None = None
     ) -> int | None:
         statement = self._dialect.replace if version is None else self._dialect.replace_seen
-        return await self._write(partial(calls.execute, statement), key, value, options, seen=version)
+        return await self._write(partial(calls.write, self._dialect, statement), key, value, options, seen=version)
 
     async def refresh(self, key: str) -> bool:
         at = self._encode(key)
@@ -108,7 +108,7 @@ class SQLCache(DistributedCache):
 
     async def remove(self, key: str) -> bool:
         at = self._encode(key)
-        return await self._run(partial(calls.execute, self._dialect.remove, {"at": at})) > 0
+        return await self._run(partial(calls.write, self._dialect, self._dialect.remove, {"at": at})) > 0
 
     async def find(self, tag: str) -> AsyncIterator[tuple[str, CacheEntry]]:
         check_key(tag, name="tag")

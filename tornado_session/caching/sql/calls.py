@@ -38,6 +38,7 @@ def read_and_slide(dialect: Dialect, at: bytes, connection: Connection) -> Cache
         return None if row is None else entry(*row)
     if dialect.expects_slide and dialect.slide_returning is not None:
         row = connection.execute(dialect.slide_returning, {"at": at}).first()
+        dialect.commit(connection)
         if row is not None:
             return entry(*row)
     return _read_then_slide(dialect, at, connection)
@@ -50,27 +51,29 @@ def _read_then_slide(dialect: Dialect, at: bytes, connection: Connection) -> Cac
     dialect.expects_slide = bool(row.due) and row.refresh_interval == 0
     if not row.due:
         return entry(row.value, row.version, row.expires, row.refreshed)
-    connection.execute(dialect.slide, {"at": at})
+    write(dialect, dialect.slide, {"at": at}, connection)
     return entry(row.value, row.version, row.renewed, row.now)
 
 
 def slide(dialect: Dialect, at: bytes, connection: Connection) -> bool:
     """Slide the expiry of an entry if that is due, and say whether the entry exists."""
-    return execute(dialect.slide, {"at": at}, connection) > 0 or _is_live(dialect, at, connection) is True
+    return write(dialect, dialect.slide, {"at": at}, connection) > 0 or _is_live(dialect, at, connection) is True
 
 
-def execute(statement: Executable, parameters: Parameters, connection: Connection) -> int:
-    """Run a statement that writes; return how many rows it met."""
-    return connection.execute(statement, parameters).rowcount
+def write(dialect: Dialect, statement: Executable, parameters: Parameters, connection: Connection) -> int:
+    """Run a statement that writes, and commit; return how many rows it met."""
+    rows = connection.execute(statement, parameters).rowcount
+    dialect.commit(connection)
+    return rows
 
 
 def add(dialect: Dialect, parameters: Parameters, connection: Connection) -> int:
     """Insert a row unless a live one exists; return how many rows were written."""
     if dialect.add_takes_over:
-        return execute(dialect.add, parameters, connection)
+        return write(dialect, dialect.add, parameters, connection)
     for _ in range(ATTEMPTS):
         try:
-            return execute(dialect.add, parameters, connection)
+            return write(dialect, dialect.add, parameters, connection)
         except IntegrityError as error:
             taken = error
         # The end of a transaction gives back the lock of the failed INSERT, and the next look its own snapshot.
@@ -79,7 +82,7 @@ def add(dialect: Dialect, parameters: Parameters, connection: Connection) -> int
         connection.rollback()
         if is_live:
             return 0
-        if is_live is False and execute(dialect.take_over, parameters, connection):
+        if is_live is False and write(dialect, dialect.take_over, parameters, connection):
             return 1
         # The row has gone meanwhile, or somebody else took it over.
     raise taken

@@ -40,6 +40,7 @@ async def create_table(database: Database, table: Table) -> None:
 def _execute(definitions: list[Definition], connection: Connection) -> None:
     for definition in definitions:
         connection.execute(definition)
+    connection.commit()
 
 
 def _missing(table: Table, connection: Connection) -> list[Definition]:

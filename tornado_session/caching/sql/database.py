@@ -1,4 +1,4 @@
-"""Database: one connection for one call, in autocommit where that saves trips; what fails is understood here."""
+"""Database: a connection for every call, in autocommit where that saves trips; what fails is understood here."""
 
 import asyncio
 import random
@@ -17,7 +17,7 @@ from tornado_session.errors import CacheError
 
 Result = TypeVar("Result")
 Work = Callable[[Connection], Result]
-"""What a call does with its connection. It may be done more than once."""
+"""What a call does with its connection, the commit included. It may be done more than once."""
 
 ATTEMPTS: Final = 5
 """How often a call is tried that loses to a deadlock or a serialization failure."""
@@ -34,8 +34,7 @@ class Database:
         if dialect.commits_by_option:
             options["isolation_level"] = "AUTOCOMMIT"
         self._engine = engine.execution_options(**options)
-        # Without this, an application that turns SQLAlchemy's log on would find its sessions there.
-        self._engine.sync_engine.hide_parameters = True
+        _keep_out_of_the_log(self._engine)
         self._dialect = dialect
         self._has_one_connection = isinstance(engine.pool, StaticPool)
         self._turns = Turns(1 if self._has_one_connection else max_connections)
@@ -95,8 +94,6 @@ class Database:
             connection.invalidate()
             raise _StaleConnectionError
         result = work(connection)
-        if not self._dialect.autocommits(pooled.dbapi_connection):
-            connection.commit()
         pooled.info[_USED] = time.monotonic()
         return result
 
@@ -120,6 +117,12 @@ class Database:
 
 class _StaleConnectionError(Exception):
     """The pool gave a connection whose server is gone; nothing was done with it."""
+
+
+def _keep_out_of_the_log(engine: AsyncEngine) -> None:
+    """An application that turns SQLAlchemy's log on would find its sessions there: as parameters, and as rows."""
+    engine.sync_engine.hide_parameters = True
+    engine.sync_engine._should_log_debug = lambda: False  # type: ignore[method-assign]  # noqa: SLF001 - no public way
 
 
 def _is_worth_repeating(failure: Failure, attempt: int, *, repeatable: bool) -> bool:

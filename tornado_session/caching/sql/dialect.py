@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Final
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    Connection,
     Delete,
     Executable,
     Select,
@@ -105,6 +106,11 @@ class Dialect(ABC):
     @abstractmethod
     def autocommits(dbapi_connection: Any) -> bool:
         """Whether the connection commits each statement by itself, as far as one can tell without a trip."""
+
+    def commit(self, connection: Connection) -> None:
+        """Commit what the connection has written, unless it did so by itself. Readings do without, and save a trip."""
+        if not self.autocommits(connection.connection.dbapi_connection):
+            connection.commit()
 
     def parameter(self, name: str) -> ColumnElement[Any]:
         """The parameter ``name``, typed as the column that it belongs to."""

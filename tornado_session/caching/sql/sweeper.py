@@ -4,10 +4,10 @@ import asyncio
 import logging
 import time
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
-from sqlalchemy import Connection
-
+from tornado_session.caching.sql import calls
 from tornado_session.caching.sql.database import Database
 from tornado_session.caching.sql.dialect import BATCH, Dialect
 from tornado_session.errors import CacheError
@@ -25,7 +25,7 @@ class Sweeper:
 
     def __init__(self, database: Database, dialect: Dialect, interval: timedelta) -> None:
         self._database = database
-        self._statement = dialect.sweep
+        self._sweep_batch = partial(calls.write, dialect, dialect.sweep, {})
         self._interval = interval.total_seconds()
         self._writes = 0
         self._swept = time.monotonic()
@@ -50,13 +50,10 @@ class Sweeper:
         self._swept = time.monotonic()
         try:
             async with asyncio.timeout(PATIENCE):
-                deleted = await self._database.run(self._delete)
+                deleted = await self._database.run(self._sweep_batch)
         except (CacheError, TimeoutError) as error:
             _log.warning("expired sessions could not be deleted, which is tried again later: %s", error)
             return
         if deleted >= BATCH:
             # There are more: the next write goes on.
             self._writes = WRITES
-
-    def _delete(self, connection: Connection) -> int:
-        return connection.execute(self._statement).rowcount
