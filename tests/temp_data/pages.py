@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tornado.httpclient import HTTPResponse
+from tornado.template import DictLoader
 from tornado.web import RequestHandler
 
 from tornado_session import SessionMixin
@@ -24,6 +25,12 @@ def page(function: Callable[[Any], Any], **attributes: Any) -> type[Page]:
             await outcome
 
     return type("FunctionPage", (Page,), {"get": answer, "post": answer, "head": answer} | attributes)
+
+
+def templates(pages: dict[str, str], **options: Any) -> dict[str, Any]:
+    """Give the application settings for these templates. Tornado keeps loaders by path, so each gets one of its own."""
+    loader = DictLoader(pages, **options)
+    return {"template_loader": loader, "template_path": f"templates {id(loader)}"}
 
 
 def set_names(response: HTTPResponse) -> list[str]:

@@ -3,11 +3,10 @@
 from typing import Any
 
 import pytest
-from tornado.template import DictLoader
 from tornado.web import RequestHandler, UIModule
 
 from tests.conftest import serve
-from tests.temp_data.pages import Page, page
+from tests.temp_data.pages import Page, page, templates
 from tornado_session import ConfigurationError, SessionMixin, TempDataField
 from tornado_session.temp_data.dictionary import TempData
 
@@ -85,17 +84,15 @@ def test_a_field_on_a_class_without_the_mixin_is_told_when_the_class_is_made() -
 
 # -- Flash ------------------------------------------------------------------------------------------------------------
 
-SETTINGS = {
-    "template_loader": DictLoader(
-        {
-            "all.html": "{% module Flash() %}",
-            "twice.html": "{% module Flash() %}|{% module Flash() %}",
-            "error.html": "{% module Flash('error') %}",
-            "own.html": "{% module Own() %}{% module Flash() %}",
-            "names.html": "{{ temp_data['notice'] }} {{ session.is_new }}",
-        }
-    )
-}
+SETTINGS = templates(
+    {
+        "all.html": "{% module Flash() %}",
+        "twice.html": "{% module Flash() %}|{% module Flash() %}",
+        "error.html": "{% module Flash('error') %}",
+        "own.html": "{% module Own() %}{% module Flash() %}",
+        "names.html": "{{ temp_data['notice'] }} {{ session.is_new }}",
+    }
+)
 
 
 def flashing(*messages: tuple[str, ...]) -> type[Page]:
@@ -143,10 +140,7 @@ async def test_messages_and_categories_are_escaped() -> None:
 
 @pytest.mark.gen_test
 async def test_messages_are_escaped_also_where_the_application_does_not_escape() -> None:
-    settings = {
-        "template_loader": DictLoader({"all.html": "{% module Flash() %}"}, autoescape=None),
-        "autoescape": None,
-    }
+    settings = templates({"all.html": "{% module Flash() %}"}, autoescape=None) | {"autoescape": None}
     async with serve([("/flash", flashing(("<b>",))), ("/all", rendering("all.html"))], app_settings=settings) as site:
         shown = await site.browser().fetch("/flash")
 
