@@ -345,7 +345,9 @@ class Session(SessionValues):
         """Store what ``_has_to_be_stored`` has just found changed, without looking for it again."""
         async with self._alone():
             if self._can_be_stored:
-                await self._store.bounded(self._save())
+                # A mere rewrite gives way to what others wrote, whatever ``on_conflict`` says.
+                is_rewrite = self._has_to_be_rewritten and not self.is_modified
+                await self._store.bounded(self._save(dict if is_rewrite else None))
 
     def _close(self) -> None:
         """Refuse all further writes."""
