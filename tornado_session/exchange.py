@@ -24,17 +24,20 @@ class Host(SessionHost, Protocol):
 class Exchange:
     """Opens the cookies of a request, and writes those of its response. Also the ``TempDataRequest`` of providers."""
 
+    # As with sessions: what most requests leave alone stands here.
+    _has_agreed: bool | None = None
+    _must_renew_cookie = False
+    _is_temp_data_done = False
+
     def __init__(self, sessions: Sessions, host: Host, *, cookies: Mapping[str, str], https: bool) -> None:
         self.cookies = cookies
         self.https = https
         self._sessions = sessions
         self._host = host
-        self._has_agreed: bool | None = None
         self._lines: dict[str, str] = {}
-        self._must_renew_cookie = False
-        self._is_temp_data_done = False
-        blocked_reason = None if sessions.cookie.is_essential or self._agreed() else "consent"
-        key = None if blocked_reason else self._opened_key()
+        may_set_cookie = sessions.consent is None or sessions.cookie.is_essential or self._agreed()
+        blocked_reason = None if may_set_cookie else "consent"
+        key = self._opened_key() if may_set_cookie and cookies else None
         self._session = Session(sessions.store, key, host, blocked_reason=blocked_reason)
         if self._must_renew_cookie:
             self._session._note_cookie_of_old_key()
@@ -59,8 +62,11 @@ class Exchange:
 
     async def load(self) -> None:
         """Load the session; when the cache does not answer, go on as ``when_unavailable`` says."""
+        session = self._session
+        if session._is_loaded:
+            return
         try:
-            await self._session.load()
+            await session._fetch(refresh=True)
         except (CacheError, SessionUnavailableError) as error:
             if self._sessions.options.when_unavailable == "fail":
                 raise SessionUnavailableError(f"The session could not be loaded: {error}") from error
@@ -171,7 +177,9 @@ class Exchange:
     def cookie_lines(self) -> list[str]:
         """Write the ``Set-Cookie`` lines of the response."""
         line = self._session_line()
-        return [*self._lines.values(), line] if line else list(self._lines.values())
+        if line is not None:
+            self.set_cookie_line(line)
+        return list(self._lines.values())
 
     @property
     def is_touched(self) -> bool:

@@ -96,8 +96,9 @@ class SessionMixin(_Handler):
         """Load the session, unless ``session_autoload`` is off. An override awaits ``super().prepare()``."""
         sessions = Sessions.of_application(self.settings)
         # A visitor without our cookie has nothing to load, and may have nothing to store: then there is no exchange.
-        if self.session_autoload and sessions.cookie.name in self.request.headers.get("Cookie", ""):
-            await self.load_session()
+        headers = self.request.headers
+        if self.session_autoload and "Cookie" in headers and sessions.cookie.name in headers["Cookie"]:
+            await self._begun_exchange().load()
         elif self.session_autoload and self._exchange is not None:
             self._exchange.begin_new_session()
         self._was_prepared = self.session_autoload
@@ -127,7 +128,8 @@ class SessionMixin(_Handler):
         if self._held_response is not None:
             return self._done()
         if self._exchange is not None and not self._headers_written:
-            self._save_temp_data()
+            if self._temp_data is not None:
+                self._save_temp_data()
             self._write_headers()
         return super().flush(include_footers)
 
@@ -139,7 +141,8 @@ class SessionMixin(_Handler):
         if chunk is not None:
             self.write(chunk)
         try:
-            self._save_temp_data()
+            if self._temp_data is not None:
+                self._save_temp_data()
             exchange.close()
             commit = exchange.start_commit()
         except Exception as error:  # noqa: BLE001 - whatever it is, the browser gets an answer
@@ -199,12 +202,12 @@ class SessionMixin(_Handler):
 
     def _begun_exchange(self) -> Exchange:
         if self._exchange is None:
-            header = self.request.headers.get("Cookie")
+            headers = self.request.headers
             self._exchange = Exchange(
                 Sessions.of_application(self.settings),
                 _Host(self),
                 # Not self.cookies, which makes a Morsel of every cookie: that takes longer than all else here.
-                cookies=parse_cookie(header) if header else {},
+                cookies=parse_cookie(headers["Cookie"]) if "Cookie" in headers else {},
                 https=self.request.protocol == "https",
             )
             if self._was_prepared:
@@ -274,7 +277,7 @@ class SessionMixin(_Handler):
             self.add_header("Set-Cookie", line)
         is_temp_data_touched = self._temp_data is not None and self._temp_data.is_touched
         if lines or self._exchange.is_touched or is_temp_data_touched:
-            self.set_header("Vary", with_vary(self._headers.get("Vary", "")))
+            self._headers["Vary"] = with_vary(self._headers["Vary"]) if "Vary" in self._headers else "Cookie"
         if lines:
             self.set_header("Cache-Control", with_no_store(self._headers.get("Cache-Control", "")))
 

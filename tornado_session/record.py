@@ -56,14 +56,18 @@ class RecordFormat:
     def loads(self, stored: bytes, cache_key: str) -> SessionRecord | None:
         """Read what ``dumps`` wrote; ``None`` for what does not count as a live session.
 
-        That is a session which has moved on, and one stored in clear where encryption is asked for: whoever can write
-        to the store could put it there. Raises ``UnreadableRecordError`` for what is not understood.
+        That is one stored in clear where encryption is asked for: whoever can write to the store could put it there.
+        Raises ``UnreadableRecordError`` for what is not understood.
         """
-        if stored == MOVED:
-            return None
         try:
             content = self._content(stored, cache_key)
-            return None if content is None else _parsed(content)
+            if content is None:
+                return None
+            id_, created, owner, label, data = serializer.loads(content)
+            values = serializer.loads(data)
+            if type(id_) is not str or type(created) is not float or type(values) is not dict:
+                raise TypeError("its parts are not those of a session")  # noqa: TRY301 - one answer to all such bytes
+            return SessionRecord(id_, created, owner, label, values, data)
         except (ValueError, TypeError, ProtectionError) as error:
             raise UnreadableRecordError(f"a stored session cannot be read: {error}") from None
 
@@ -76,11 +80,3 @@ class RecordFormat:
         raise ValueError(
             f"its format has version {version}, and this is a version that reads {_PLAIN} and {_ENCRYPTED}"
         )
-
-
-def _parsed(content: bytes) -> SessionRecord:
-    id_, created, owner, label, data = serializer.loads(content)
-    values = serializer.loads(data)
-    if type(id_) is not str or type(created) is not float or type(values) is not dict:
-        raise TypeError("its parts are not those of a session")
-    return SessionRecord(id_, created, owner, label, values, data)

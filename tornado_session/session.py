@@ -407,7 +407,7 @@ class Session(SessionValues):
             self._is_loaded = True
             return
         try:
-            stored = await self._store.bounded(self._store.load(self._cache_key, refresh=refresh))
+            stored = await self._store.load_in_time(self._cache_key, refresh=refresh)
         except (CacheError, UnreadableRecordError) as error:
             self._is_unavailable = not self._is_loaded
             if isinstance(error, UnreadableRecordError):
@@ -425,8 +425,8 @@ class Session(SessionValues):
             return
         self._take(stored.record, stored.version)
         self._expires = stored.entry.expires
-        self._values, self._may_have_changed = stored.record.values, False
-        self._is_new, self._is_expired, self._was_cleared = False, False, False
+        self._values = stored.record.values
+        self._is_new = self._is_expired = self._may_have_changed = self._was_cleared = False
 
     def _lose(self, stored: StoredSession | None) -> None:
         self._values, self._may_have_changed = {}, False

@@ -65,6 +65,11 @@ class SessionStore:
         """Give the name under which the cache knows the session with ``key``: whoever reads the store gets no key."""
         return sha256(key).hexdigest()
 
+    def load_in_time(self, cache_key: str, *, refresh: bool) -> Coroutine[Any, Any, StoredSession | None]:
+        """Read a session as ``load`` does, for at most ``SessionOptions.io_timeout``."""
+        loading = self.load(cache_key, refresh=refresh)
+        return loading if self.never_waits else within(self.options.io_timeout, loading)
+
     async def load(self, cache_key: str, *, refresh: bool) -> StoredSession | None:
         """Read a session; raises ``UnreadableRecordError`` for what is not understood, and ``CacheError``."""
         entry = await self._cache.get(cache_key, refresh=refresh)
@@ -75,7 +80,7 @@ class SessionStore:
         if entry.value == MOVED:
             return StoredSession(None, entry.version, entry, has_moved=True)
         record = self._format.loads(entry.value, cache_key)
-        if record is not None and self.has_outlived(record):
+        if record is not None and self.options.lifetime is not None and self.has_outlived(record):
             record = None
         return StoredSession(record, entry.version, entry)
 

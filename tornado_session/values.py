@@ -82,7 +82,10 @@ class SessionValues(MutableMapping[str, Any]):
     def get(self, key: str, /, default: Any = None) -> Any:
         """Give the value under ``key``, or ``default``."""
         self._before_read()
-        return self[key] if key in self._values else default
+        value = self._values.get(key, default)
+        if type(value) not in IMMUTABLE:
+            self._may_have_changed = True
+        return value
 
     def get_string(self, key: str) -> str | None:
         """Give a text; ``None`` for a missing key; ``TypeError`` for another type (as ``ISession.GetString``)."""

@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from threading import Lock
 from time import time
 from typing import Final
@@ -54,11 +55,11 @@ class MemoryCache(DistributedCache):
         return f"<MemoryCache with {len(self._table)} entries, {self._table.size} of {self._max_size} bytes>"
 
     async def get(self, key: str, *, refresh: bool = True) -> CacheEntry | None:
-        check_key(key)
         with self._lock:
             now = self._begin()
             entry = self._table.find(key, now)
             if entry is None:
+                check_key(key)
                 return None
             if refresh:
                 entry.slide(now)
@@ -121,7 +122,8 @@ class MemoryCache(DistributedCache):
         if not self._told_of_fork:
             self._warn_if_forked()
         now = self._clock()
-        self._table.sweep(now, _SWEPT_PER_CALL)
+        if self._table.is_due(now):
+            self._table.sweep(now, _SWEPT_PER_CALL)
         return now
 
     def _put(self, key: str, value: bytes, options: CacheEntryOptions, now: float) -> int:
@@ -166,5 +168,5 @@ class MemoryCache(DistributedCache):
 
 
 def _told(entry: Entry) -> CacheEntry:
-    expires = None if entry.expires == entry.NEVER else timestamp(entry.expires)
-    return CacheEntry(entry.value, entry.version, expires, timestamp(entry.refreshed))
+    expires = None if entry.expires == entry.NEVER else datetime.fromtimestamp(entry.expires, UTC)
+    return CacheEntry(entry.value, entry.version, expires, datetime.fromtimestamp(entry.refreshed, UTC))

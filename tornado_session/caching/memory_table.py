@@ -112,8 +112,9 @@ class MemoryTable:
 
     def use(self, entry: Entry) -> None:
         """Note that ``entry`` is the one that was used last."""
-        _unlink(entry)
-        self._link_last(entry)
+        if entry.newer is not self._ends:
+            _unlink(entry)
+            self._link_last(entry)
 
     def put(self, entry: Entry) -> None:
         """Insert ``entry``, in the place of another one with its key."""
@@ -143,11 +144,15 @@ class MemoryTable:
             if not tags[entry.tag]:
                 del tags[entry.tag]
 
+    def is_due(self, now: float) -> bool:
+        """Tell whether any entry may have expired."""
+        return bool(self._seconds) and self._seconds[0] <= now
+
     def sweep(self, now: float, most: int) -> int:
         """Look at ``most`` of the entries that may have expired, remove those that have, and return how many."""
         removed = 0
         for _ in range(most):
-            if not self._seconds or self._seconds[0] > now:
+            if not self.is_due(now):
                 break
             first = self._filed.get(self._seconds[0])
             if first is None:
