@@ -14,6 +14,7 @@ from tornado_session.errors import CacheError, ConfigurationError
 
 _WRITE: Final = Script("entry", "tag_index", "write")
 _REMOVE: Final = Script("entry", "remove")
+_ADD_MEMBER: Final = Script("entry", "tag_index", "add_member")
 
 _TAG: Final = b"tag:"
 _KEY: Final = b"key:"
@@ -78,7 +79,8 @@ class RedisCache(DistributedCache):
 
     async def find(self, tag: str) -> AsyncIterator[tuple[str, CacheEntry]]:
         check_key(tag, name="tag")
-        async for name, entry in self._index(tag.encode()).entries():
+        index = TagIndex(self._runner, self._index_name(tag.encode()), tag.encode())
+        async for name, entry in index.entries():
             yield self._key(name), entry
 
     async def _write(
@@ -110,7 +112,7 @@ class RedisCache(DistributedCache):
                 return reply
             tag, ends = reply
             if not self._runner.is_one_slot:
-                proof = (await self._index(tag).add(name, ends),)
+                proof = (await self._send(Call(_ADD_MEMBER, (self._index_name(tag),), (name, ends)), key, is_shared),)
         raise CacheError(f"the entry could not be put into the index of its tag in {_ATTEMPTS} attempts")
 
     async def _send(self, call: Call, key: str, is_shared: bool) -> Reply:
@@ -126,9 +128,6 @@ class RedisCache(DistributedCache):
             return Call(script, (name,), arguments)
         keys = (name, self._index_name(tag)) if self._runner.is_one_slot else (name,)
         return Call(script, keys, (*arguments, tag, *proof))
-
-    def _index(self, tag: bytes) -> TagIndex:
-        return TagIndex(self._runner, self._index_name(tag), tag)
 
     def _index_name(self, tag: bytes) -> bytes:
         return self._prefix + _TAG + tag

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Sequence
 from typing import Any, Final, Protocol, TypeAlias
+from weakref import WeakKeyDictionary
 
 from tornado_session.caching.redis_scripts import Call, Command, Run, groups_of, run_of
 from tornado_session.errors import CacheError, CacheTimeoutError, ConfigurationError
@@ -14,7 +15,7 @@ Reply: TypeAlias = Any
 # Replies stay bytes even if the client decodes those of its application: the drivers' own way, which DUMP uses.
 _RAW: Final[dict[str, Any]] = {"NEVER_DECODE": True}
 
-_IN_PARALLEL: Final = 8  # each takes a connection
+_IN_FLIGHT: Final = 64
 
 
 class RedisClient(Protocol):
@@ -42,6 +43,7 @@ class ScriptRunner:
                 f"redis.asyncio.Redis.from_url(...), but this is {type(client).__module__}.{type(client).__qualname__}"
             )
         self._client = client
+        self._places: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
         self.is_cluster = hasattr(client, "get_node_from_key")
         """Whether the client itself sends every command to the node that has its keys."""
         self.is_one_slot = not (self.is_cluster or sharded)
@@ -93,27 +95,31 @@ class ScriptRunner:
             return [await self._send_one(commands[0])]
         if self.is_cluster:
             # A cluster's pipeline follows no failover unless it may raise errors, and these quote keys and values.
-            return await self._send_in_parallel(commands)
+            return await asyncio.gather(*map(self._send_one, commands))
+        pipeline = self._client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command, **_RAW)
         try:
-            pipeline = self._client.pipeline(transaction=False)
-            for command in commands:
-                pipeline.execute_command(*command, **_RAW)
-            replies: list[Reply] = await pipeline.execute(raise_on_error=False)
+            async with self._connections():
+                replies: list[Reply] = await pipeline.execute(raise_on_error=False)
         except Exception as error:  # noqa: BLE001 - becomes a CacheError
             return [error] * len(commands)
         return replies
 
-    async def _send_in_parallel(self, commands: Sequence[Command]) -> list[Reply]:
-        replies: list[Reply] = []
-        for start in range(0, len(commands), _IN_PARALLEL):
-            replies += await asyncio.gather(*map(self._send_one, commands[start : start + _IN_PARALLEL]))
-        return replies
-
     async def _send_one(self, command: Command) -> Reply:
         try:
-            return await self._client.execute_command(*command, **_RAW)
+            async with self._connections():
+                return await self._client.execute_command(*command, **_RAW)
         except Exception as error:  # noqa: BLE001 - becomes a CacheError
             return error
+
+    def _connections(self) -> asyncio.Semaphore:
+        """Places for the commands in flight: with too many, the drivers' pools raise errors instead of waiting."""
+        loop = asyncio.get_running_loop()
+        places = self._places.get(loop)
+        if places is None:
+            places = self._places[loop] = asyncio.Semaphore(_IN_FLIGHT)
+        return places
 
 
 def _is(reply: Reply, name: str) -> bool:

@@ -10,7 +10,6 @@ from tornado_session.caching.redis_scripts import Call, Script
 from tornado_session.errors import CacheError
 
 READ: Final = Script("entry", "tag_index", "read")
-_ADD_MEMBER: Final = Script("entry", "tag_index", "add_member")
 _LIST_MEMBERS: Final = Script("entry", "tag_index", "list_members")
 _REMOVE_MEMBERS: Final = Script("entry", "remove_members")
 
@@ -24,11 +23,6 @@ class TagIndex:
         self._runner = runner
         self._name = name
         self._tag = tag
-
-    async def add(self, entry_name: bytes, ends: bytes) -> bytes:
-        """Add a member ahead of its entry; return the proof that the entry's own script asks for."""
-        proof: bytes = await self._runner.call(Call(_ADD_MEMBER, (self._name,), (entry_name, ends)))
-        return proof
 
     async def entries(self) -> AsyncIterator[tuple[bytes, CacheEntry]]:
         """Yield name and entry of every living entry, and remove the dead members that are met."""

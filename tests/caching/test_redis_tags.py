@@ -1,0 +1,273 @@
+"""The indexes of tags in Redis: complete, cleaned as they are met, gone with their last entry."""
+
+import asyncio
+import struct
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.caching.redis_support import FOREVER, SLIDING, TAGGED, Place, commands_of, place
+from tests.services import service_url
+from tornado_session.caching.contract import CacheEntryOptions
+from tornado_session.testing.servers.redis import RedisServer
+
+DAY = timedelta(days=1)
+PROMISE_AT = 49  # as drawn in entry.lua
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with service_url("REDIS_URL", RedisServer) as found:
+        yield found
+
+
+@pytest.fixture(params=[False, True], ids=["one slot", "sharded"])
+def sharded(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+# -- indexes stay clean -----------------------------------------------------------------------------------------------
+
+
+def test_an_entry_without_a_tag_is_in_no_index(url: str, sharded: bool) -> None:
+    async def use() -> None:
+        async with place(url, sharded=sharded) as here:
+            await here.cache.set("key", b"", SLIDING)
+            await here.cache.replace("key", b"", SLIDING)
+
+            assert await here.names() == {"key"}
+
+    asyncio.run(use())
+
+
+def test_dead_members_are_removed_when_they_are_met(url: str) -> None:
+    async def use() -> None:
+        async with place(url) as here:
+            for key in ("live", "removed", "moved", "untagged"):
+                await here.cache.set(key, b"", TAGGED)
+            await here.cache.set("ended", b"", CacheEntryOptions(relative=timedelta(milliseconds=20), tag="red"))
+            await here.cache.remove("removed")
+            await here.cache.set("moved", b"", CacheEntryOptions(tag="blue"))
+            await here.cache.set("untagged", b"", FOREVER)
+            await asyncio.sleep(0.03)
+
+            assert await here.listed("red") == ["live"]
+            assert await here.members("red") == 1
+
+    asyncio.run(use())
+
+
+def test_an_index_is_gone_when_its_last_dead_member_was_met(url: str) -> None:
+    async def use() -> None:
+        async with place(url) as here:
+            await here.cache.set("key", b"", TAGGED)
+            await here.cache.remove("key")
+
+            assert await here.listed("red") == []
+            assert await here.names() == set()
+
+    asyncio.run(use())
+
+
+def test_members_whose_promise_has_passed_go_when_another_is_added(url: str, sharded: bool) -> None:
+    async def use() -> None:
+        async with place(url, sharded=sharded) as here:
+            long_ago = {struct.pack(">d", number) + b"dead": number for number in range(1, 51)}
+            await here.client.zadd(here.name("tag:red"), long_ago)
+
+            await here.cache.set("key", b"", TAGGED)
+
+            assert await here.members("red") == 1
+
+    asyncio.run(use())
+
+
+def test_storing_an_entry_again_under_its_tag_adds_no_member(url: str, sharded: bool) -> None:
+    async def use() -> None:
+        async with place(url, sharded=sharded) as here:
+            await here.cache.set("key", b"", TAGGED)
+            before = await commands_of(here.client)
+
+            for _ in range(5):
+                await here.cache.replace("key", b"", TAGGED)
+                await here.cache.get("key")
+
+            after = await commands_of(here.client)
+            assert after["zadd"] == before["zadd"]
+            assert await here.members("red") == 1
+
+    asyncio.run(use())
+
+
+def test_members_that_are_too_young_are_left_alone_where_entries_come_later(url: str) -> None:
+    async def use() -> None:
+        async with place(url, sharded=True) as here:
+            present = await now(here)
+            young, old = (struct.pack(">d", (present - age) * 1e6) + b"dead" for age in (1, 120))
+            far = (present + 86400) * 1e6
+            await here.client.zadd(here.name("tag:red"), {young: far, old: far})
+
+            assert await here.listed("red") == []
+
+            assert await here.client.zrange(here.name("tag:red"), 0, -1) == [young]
+
+    asyncio.run(use())
+
+
+def test_an_entry_that_came_back_before_its_dead_member_was_removed_stays_in_the_index(url: str) -> None:
+    async def use() -> None:
+        async with place(url) as here:
+            await here.cache.set("key", b"", TAGGED)
+            await here.cache.remove("key")
+            runner: Any = here.cache._runner
+            call_all = runner.call_all
+
+            async def come_back_after_the_look(calls: Any) -> Any:
+                replies = await call_all(calls)
+                if calls[0].arguments == (b"peek",):
+                    runner.call_all = call_all
+                    await here.cache.set("key", b"back", TAGGED)
+                return replies
+
+            runner.call_all = come_back_after_the_look
+
+            assert await here.listed("red") == []
+            assert await here.listed("red") == ["key"]
+            assert await here.members("red") == 1
+
+    asyncio.run(use())
+
+
+# -- indexes are complete ---------------------------------------------------------------------------------------------
+
+
+def test_a_tag_of_many_entries_yields_each_once(url: str, sharded: bool) -> None:
+    async def use() -> None:
+        async with place(url, sharded=sharded) as here:
+            keys = [f"key{number:03}" for number in range(300)]
+            await asyncio.gather(*(here.cache.set(key, key.encode(), TAGGED) for key in keys))
+
+            assert await here.listed("red") == keys
+
+    asyncio.run(use())
+
+
+def test_entries_that_are_stored_anew_while_they_are_listed_are_still_seen(url: str, sharded: bool) -> None:
+    async def use() -> None:
+        async with place(url, sharded=sharded) as here:
+            keys = [f"key{number:03}" for number in range(200)]
+            for key in keys:
+                await here.cache.set(key, b"", CacheEntryOptions(relative=timedelta(minutes=1), tag="red"))
+
+            seen = []
+            async for key, _ in here.cache.find("red"):
+                seen.append(key)
+                await here.cache.set(key, b"", CacheEntryOptions(relative=3 * DAY, tag="red"))
+
+            assert sorted(seen) == keys
+            assert await here.listed("red") == keys
+
+    asyncio.run(use())
+
+
+def test_an_index_lives_longer_than_its_entries_and_not_for_ever(url: str, sharded: bool) -> None:
+    async def use() -> None:
+        async with place(url, sharded=sharded) as here:
+            await here.cache.set("long", b"", CacheEntryOptions(relative=10 * DAY, tag="red"))
+            await here.cache.set("short", b"", CacheEntryOptions(relative=1 * DAY, tag="red"))
+
+            assert 10 * DAY < await life(here, "tag:red") < 12 * DAY
+
+    asyncio.run(use())
+
+
+def test_an_index_has_no_end_while_an_entry_in_it_has_none(url: str, sharded: bool) -> None:
+    async def use() -> None:
+        async with place(url, sharded=sharded) as here:
+            await here.cache.set("short", b"", TAGGED)
+            await here.cache.set("forever", b"", CacheEntryOptions(tag="red"))
+            await here.cache.set("later", b"", TAGGED)
+            assert await here.client.pttl(here.name("tag:red")) == -1
+
+            await here.cache.set("short", b"", CacheEntryOptions(sliding=3 * DAY, tag="red"))
+            assert await here.client.pttl(here.name("tag:red")) == -1
+
+    asyncio.run(use())
+
+
+def test_an_entry_never_slides_beyond_what_the_index_has_promised(url: str, sharded: bool) -> None:
+    async def use() -> None:
+        async with place(url, sharded=sharded) as here:
+            for key, slide in (("get", here.cache.get), ("refresh", here.cache.refresh)):
+                await here.cache.set(key, b"value", TAGGED)
+                await let_the_promise_run_out(here, key)
+
+                assert await slide(key)
+
+                assert await life(here, key) > timedelta(minutes=19)
+                assert await promise(here, key) > await now(here) + 86400
+                assert await life(here, "tag:red") > DAY
+            assert await here.listed("red") == ["get", "refresh"]
+
+    asyncio.run(use())
+
+
+def test_an_entry_is_indexed_again_only_when_its_promise_runs_out(url: str, sharded: bool) -> None:
+    async def use() -> None:
+        async with place(url, sharded=sharded) as here:
+            await here.cache.set("key", b"value", TAGGED)
+            await let_the_promise_run_out(here, "key")
+            before = await commands_of(here.client)
+
+            for _ in range(5):
+                assert await here.cache.get("key")
+
+            after = await commands_of(here.client)
+            assert after["zadd"] - before["zadd"] == 1
+
+    asyncio.run(use())
+
+
+def test_parallel_writers_of_one_tag_lose_no_entry(url: str, sharded: bool) -> None:
+    async def use() -> None:
+        async with place(url, sharded=sharded) as one, place(url, sharded=sharded) as other:
+            other.prefix = one.prefix
+            other.cache._prefix = one.cache._prefix
+
+            async def write(here: Place, number: int) -> None:
+                await here.cache.set(f"key{number}", b"", CacheEntryOptions(tag=f"tag{number % 3}"))
+                await here.cache.set(f"key{number}", b"", TAGGED)
+
+            writers = [write(here, number) for number in range(20) for here in (one, other)]
+            await asyncio.gather(*writers, *(one.listed("red") for _ in range(10)))
+
+            assert await one.listed("red") == sorted(f"key{number}" for number in range(20))
+            for number in range(3):
+                assert await one.listed(f"tag{number}") == []
+
+    asyncio.run(use())
+
+
+async def life(here: Place, rest: str) -> timedelta:
+    return timedelta(milliseconds=await here.client.pttl(here.name(rest)))
+
+
+async def now(here: Place) -> float:
+    seconds, microseconds = await here.client.time()
+    return float(seconds + microseconds / 1e6)
+
+
+async def promise(here: Place, key: str) -> float:
+    (microseconds,) = struct.unpack(">d", await here.client.getrange(here.name(key), PROMISE_AT, PROMISE_AT + 7))
+    return float(microseconds / 1e6)
+
+
+async def let_the_promise_run_out(here: Place, key: str) -> None:
+    """Make the entry's promise, its member's score and the index end a minute from now, as after a day of reading."""
+    soon = (await now(here) + 60) * 1e6
+    await here.client.setrange(here.name(key), PROMISE_AT, struct.pack(">d", soon))
+    for member in await here.client.zrange(here.name("tag:red"), 0, -1):
+        await here.client.zadd(here.name("tag:red"), {member: soon})
+    await here.client.pexpire(here.name("tag:red"), timedelta(minutes=1))
