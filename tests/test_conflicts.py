@@ -1,0 +1,323 @@
+"""Parallel requests to one session: what each of the policies keeps, and what none of them loses."""
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tornado.web import RequestHandler
+
+from tests.conftest import serve
+from tests.test_session import Place
+from tests.visits import Browser, Visit, make_sessions
+from tornado_session import SessionConflictError, SessionMixin, SessionOptions
+from tornado_session.merge import merge, merge_one
+
+pytestmark = pytest.mark.gen_test
+
+PARALLEL = 64
+
+
+async def both(place: Place, one: Any, other: Any) -> tuple[Visit, Visit]:
+    """Two requests that were loaded together: the first one's response leaves before the second changes anything."""
+    first, second = await place.browser.copy().begin(), await place.browser.copy().begin()
+    one(first.session)
+    await first.finish()
+    other(second.session)
+    await second.finish()
+    return first, second
+
+
+# -- merge -------------------------------------------------------------------------------------------------------------
+
+
+async def test_parallel_requests_over_http_that_each_write_their_own_key_lose_nothing() -> None:
+    class Write(SessionMixin, RequestHandler):
+        async def get(self, number: str) -> None:
+            await asyncio.sleep(0.005)  # All have loaded before the first stores.
+            self.session[number] = int(number)
+
+    class Read(SessionMixin, RequestHandler):
+        def get(self) -> None:
+            self.write({"sum": sum(self.session.values()), "keys": len(self.session)})
+
+    async with serve([("/write/(.*)", Write), ("/read", Read)]) as site:
+        site.cache.delay = timedelta(milliseconds=1)
+        browser = site.browser()
+        await browser.fetch("/write/0")
+
+        responses = await asyncio.gather(*(browser.fetch(f"/write/{number}") for number in range(1, PARALLEL + 1)))
+
+        assert {response.code for response in responses} == {200}
+        assert (await browser.fetch("/read")).body == b'{"sum": 2080, "keys": 65}'
+
+
+@pytest.mark.parametrize("processes", [1, 4])
+async def test_parallel_requests_of_several_processes_lose_nothing(processes: int) -> None:
+    place = Place()
+    place.cache.delay = timedelta(milliseconds=1)
+    everywhere = [make_sessions(place.cache, place.clock) for _ in range(processes)]
+    await place.browser.write(start=True)
+
+    async def write(number: int) -> None:
+        browser = Browser(everywhere[number % processes], dict(place.browser.cookies))
+        visit = await browser.begin()
+        visit.session[str(number)] = number
+        await visit.finish()
+
+    await asyncio.gather(*map(write, range(PARALLEL)))
+
+    assert await place.browser.read() == {"start": True} | {str(number): number for number in range(PARALLEL)}
+
+
+@pytest.mark.parametrize("policy", ["merge", "last_write_wins", "fail"])
+@pytest.mark.parametrize("processes", [1, 4])
+async def test_modify_loses_no_increment_whatever_the_policy(processes: int, policy: str) -> None:
+    place = Place(on_conflict=policy)
+    place.cache.delay = timedelta(milliseconds=1)
+    everywhere = [make_sessions(place.cache, place.clock, on_conflict=policy) for _ in range(processes)]
+    await place.browser.write(count=0)
+    results: list[int] = []
+
+    async def increment(number: int) -> None:
+        browser = Browser(everywhere[number % processes], dict(place.browser.cookies))
+        visit = await browser.begin()
+        results.append(await visit.session.modify("count", lambda count: count + 1))
+        await visit.finish()
+
+    await asyncio.gather(*map(increment, range(PARALLEL)))
+
+    assert await place.browser.read() == {"count": PARALLEL}
+    assert sorted(results) == list(range(1, PARALLEL + 1))
+
+
+async def test_modify_of_one_request_twice_at_once_counts_twice() -> None:
+    place = Place()
+    place.cache.delay = timedelta(milliseconds=1)
+    visit = await place.browser.begin()
+
+    await asyncio.gather(*(visit.session.modify("count", lambda count: count + 1, 0) for _ in range(5)))
+    await visit.finish()
+
+    assert await place.browser.read() == {"count": 5}
+
+
+async def test_an_undisturbed_commit_is_one_trip_and_a_disturbed_one_reads_and_tries_again() -> None:
+    place = Place()
+    await place.browser.write(a=1)
+    place.cache.calls.clear()
+
+    await both(place, lambda session: session.update(b=2), lambda session: session.update(c=3))
+
+    assert place.calls == ["get", "get", "replace", "replace", "get", "replace"]
+    assert await place.browser.read() == {"a": 1, "b": 2, "c": 3}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "merged"),
+    [
+        (lambda s: s.update(a=2), lambda s: s.update(a=3), {"a": 3, "b": [1]}),
+        (lambda s: s.pop("a"), lambda s: s.update(c=1), {"b": [1], "c": 1}),
+        (lambda s: s.update(c=1), lambda s: s.pop("a"), {"b": [1], "c": 1}),
+        (lambda s: s.pop("a"), lambda s: s.update(a=9), {"a": 9, "b": [1]}),
+        (lambda s: s.update(a=9), lambda s: s.pop("a"), {"b": [1]}),
+        (lambda s: s.pop("a"), lambda s: s.pop("a"), {"b": [1]}),
+        (lambda s: s["b"].append(2), lambda s: s.update(a=9), {"a": 9, "b": [1, 2]}),
+        (lambda s: s["b"].append(2), lambda s: s["b"].append(3), {"a": 1, "b": [1, 3]}),
+        (lambda s: s.update(a=True), lambda s: s.update(c=1), {"a": True, "b": [1], "c": 1}),
+    ],
+)
+async def test_merge_keeps_the_changes_of_both_key_by_key_and_of_one_key_the_later(
+    one: Any, other: Any, merged: dict[str, Any]
+) -> None:
+    place = Place()
+    await place.browser.write(a=1, b=[1])
+
+    await both(place, one, other)
+
+    found = await place.browser.read()
+    assert found == merged
+    assert type(found.get("a")) is type(merged.get("a"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "merged"),
+    [("Phone", None, "Phone"), (None, "Laptop", "Laptop"), ("Phone", "Laptop", "Laptop")],
+)
+async def test_labels_are_merged_like_a_key(one: str | None, other: str | None, merged: str) -> None:
+    place = Place()
+    await place.browser.write(a=1)
+
+    def labelled(label: str | None) -> Any:
+        def change(session: Any) -> None:
+            session["touched"] = label
+            if label:
+                session.label = label
+
+        return change
+
+    await both(place, labelled(one), labelled(other))
+
+    assert (await place.browser.begin()).session.label == merged
+
+
+async def test_a_request_sees_after_its_commit_what_was_merged() -> None:
+    place = Place()
+    await place.browser.write(a=1)
+
+    _, second = await both(place, lambda session: session.update(b=2), lambda session: session.update(c=3))
+
+    assert dict(second.session) == {"a": 1, "b": 2, "c": 3}
+    assert not second.session.is_modified
+
+
+async def test_three_conflicts_in_a_row_are_merged_one_after_the_other() -> None:
+    place = Place()
+    await place.browser.write(start=1, gone=1)
+    slow = await place.browser.copy().begin()
+    slow.session["slow"] = 1
+    del slow.session["gone"]
+    replace, rivals = place.memory.replace, ["one", "two", "three"]
+
+    async def overtaken(*args: Any, **kwargs: Any) -> Any:
+        if rivals:
+            rival, place.memory.replace = rivals.pop(), replace  # type: ignore[method-assign]
+            await place.browser.copy().write(**{rival: 1})
+            place.memory.replace = overtaken  # type: ignore[method-assign]
+        return await replace(*args, **kwargs)
+
+    # The rivals belong to another process: they wait for no turn of ours.
+    place.browser.sessions = make_sessions(place.cache, place.clock)
+    place.memory.replace = overtaken  # type: ignore[method-assign]
+    await slow.finish()
+
+    assert await place.browser.read() == {"start": 1, "slow": 1, "one": 1, "two": 1, "three": 1}
+
+
+def test_merge_keeps_the_objects_that_the_handler_holds() -> None:
+    ours, theirs = {"held": [1], "changed": [2]}, {"held": [1], "changed": [1], "new": [3]}
+
+    merged = merge({"held": [1], "changed": [1]}, ours, theirs)
+
+    assert merged == {"held": [1], "changed": [2], "new": [3]}
+    assert merged["held"] is ours["held"]
+    assert merged["changed"] is ours["changed"]
+
+
+def test_merge_one_keeps_ours_if_it_was_changed_and_else_theirs() -> None:
+    assert [merge_one(1, 2, 3), merge_one(1, 1, 3), merge_one(1, 2, 1), merge_one(None, None, None)] == [2, 3, 2, None]
+    assert merge_one(1, True, 1) is True
+
+
+# -- the other policies ------------------------------------------------------------------------------------------------
+
+
+async def test_last_write_wins_replaces_the_whole() -> None:
+    place = Place(on_conflict="last_write_wins")
+    await place.browser.write(a=1)
+
+    await both(place, lambda session: session.update(b=2), lambda session: session.update(c=3))
+
+    assert await place.browser.read() == {"a": 1, "c": 3}
+
+
+async def test_fail_raises_keeps_what_is_stored_and_answers_409_over_http() -> None:
+    place = Place(on_conflict="fail")
+    await place.browser.write(a=1)
+
+    with pytest.raises(SessionConflictError, match=r"was changed by another request meanwhile\. Load it again"):
+        await both(place, lambda session: session.update(b=2), lambda session: session.update(c=3))
+
+    assert await place.browser.read() == {"a": 1, "b": 2}
+
+
+async def test_a_conflict_at_the_end_of_a_response_is_one_409_in_the_log_without_a_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Slow(SessionMixin, RequestHandler):
+        async def get(self) -> None:
+            self.session["slow"] = 1
+            await browser.fetch("/quick")
+
+    class Quick(SessionMixin, RequestHandler):
+        def get(self) -> None:
+            self.session["quick"] = self.session.get("quick", 0) + 1
+
+    async with serve([("/", Slow), ("/quick", Quick)], session=SessionOptions(on_conflict="fail")) as site:
+        browser = site.browser()
+        await browser.fetch("/quick")
+
+        response = await browser.fetch("/")
+
+        assert response.code == 409
+    lines = [record for record in caplog.records if record.name == "tornado_session.handler"]
+    assert [record.getMessage()[:11] for record in lines] == ["409 GET /: "]
+    assert lines[0].exc_info is None
+
+
+@pytest.mark.parametrize("policy", ["merge", "fail", "last_write_wins"])
+async def test_nobodys_interference_is_no_conflict_under_any_policy(policy: str) -> None:
+    place = Place(on_conflict=policy)
+    for number in range(3):
+        await place.browser.write(a=number)
+
+    assert await place.browser.read() == {"a": 2}
+
+
+# -- storms ------------------------------------------------------------------------------------------------------------
+
+
+async def always_overtaken(*_: Any, **__: Any) -> None:
+    return None
+
+
+async def test_after_ten_tries_a_merge_gives_up_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tornado_session.session._FIRST_PAUSE", 0)
+    place = Place()
+    await place.browser.write(a=1)
+    visit = await place.browser.begin()
+    visit.session["a"] = 2
+    place.cache.calls.clear()
+    monkeypatch.setattr(place.memory, "replace", always_overtaken)
+
+    with pytest.raises(
+        SessionConflictError, match=f"Session {visit.session.id} was changed by others 10 times in a row"
+    ):
+        await visit.finish()
+
+    assert place.calls.count("replace") == 10
+
+
+async def test_a_storm_answers_409_and_the_next_request_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tornado_session.session._FIRST_PAUSE", 0)
+
+    class Count(SessionMixin, RequestHandler):
+        def get(self) -> None:
+            self.session["count"] = self.session.get("count", 0) + 1
+            self.write(str(self.session["count"]))
+
+    async with serve([("/", Count)]) as site:
+        browser = site.browser()
+        await browser.fetch("/")
+        with monkeypatch.context() as patch:
+            patch.setattr(site.cache.inner, "replace", always_overtaken)
+            assert (await browser.fetch("/")).code == 409
+
+        assert (await browser.fetch("/")).body == b"2"
+
+
+async def test_retries_wait_longer_and_longer_and_end_with_io_timeout(log_of: Any) -> None:
+    place = Place(io_timeout=timedelta(milliseconds=50))
+    await place.browser.write(a=1)
+    visit = await place.browser.begin()
+    visit.session["a"] = 2
+    place.memory.replace = always_overtaken  # type: ignore[method-assign]
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+
+    with pytest.raises(Exception, match=r"did not answer within|changed by others 10 times"):
+        await visit.finish()
+
+    assert loop.time() - start < 1
+    assert log_of(logging.ERROR) == []
