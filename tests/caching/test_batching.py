@@ -5,6 +5,7 @@ import functools
 import gc
 import random
 import threading
+import time
 import weakref
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from tornado_session.caching.batching import Batcher
-from tornado_session.errors import CacheError
+from tornado_session.errors import CacheError, CacheTimeoutError
 
 PATIENT = timedelta(seconds=30)
 
@@ -370,15 +371,53 @@ async def test_a_cancelled_lone_caller_harms_none_of_those_that_gathered_meanwhi
 @on_a_loop
 async def test_each_caller_keeps_its_own_time_limit() -> None:
     batcher, store = patient(), Store()
-    hurried = asyncio.create_task(asyncio.wait_for(batcher.run(store.send, "b", key="b"), 0.02))
-    tasks = await start(batcher.run(store.send, "a", key="a"), batcher.run(store.send, "c", key="c"))
+    first, hurried, calm = await start(
+        batcher.run(store.send, "a", key="a"),
+        asyncio.wait_for(batcher.run(store.send, "b", key="b"), 0.2),
+        batcher.run(store.send, "c", key="c"),
+    )
     await store.answer(0)
 
-    await asyncio.sleep(0.05)
+    await asyncio.wait([hurried])
 
     assert isinstance(hurried.exception(), TimeoutError)
+    assert (first.done(), calm.done()) == (True, False)
     await store.answer(1)
-    assert [task.result() for task in tasks] == ["a", "c"]
+    assert calm.result() == "c"
+
+
+@on_a_loop
+async def test_a_call_whose_turn_does_not_come_in_time_is_given_up_and_never_sent() -> None:
+    batcher, store = patient(patience=timedelta(milliseconds=20)), Store()
+    first, late, other = await start(
+        batcher.run(store.send, "first", key="a"),
+        batcher.run(store.send_elsewhere, "late", key="a"),
+        batcher.run(store.send_elsewhere, "other", key="b"),
+    )
+
+    await asyncio.sleep(0.06)
+
+    assert isinstance(late.exception(), CacheTimeoutError)
+    assert store.batches == [["first"], ["other"]]
+    await store.answer(0)
+    await store.answer(1)
+    assert (first.result(), other.result()) == ("first", "other")
+    assert await asyncio.wait_for(_echoed(batcher, "a"), 1) == "a"
+
+
+@on_a_loop
+async def test_a_call_that_is_cancelled_when_it_was_given_up_blocks_nobody() -> None:
+    batcher, store = patient(patience=timedelta(milliseconds=5)), Store()
+    first, late = await start(batcher.run(store.send, "first", key="a"), batcher.run(store.send, "late", key="a"))
+
+    time.sleep(0.01)  # the loop will find its timer due, and then this cancellation, before the caller runs
+    asyncio.get_running_loop().call_later(0, late.cancel)
+    await settle()
+    await store.answer(0)
+
+    assert late.done()
+    assert first.result() == "first"
+    assert await asyncio.wait_for(_echoed(batcher, "a"), 1) == "a"
 
 
 @on_a_loop
@@ -476,7 +515,8 @@ def test_callers_in_the_loops_of_two_threads_never_share_a_batch() -> None:
 @on_a_loop
 async def test_under_a_storm_of_calls_and_cancellations_every_rule_holds() -> None:
     chance = random.Random(8)
-    batcher = Batcher(max_calls=8, max_bytes=800, max_wait=timedelta(milliseconds=1))
+    limits = {"max_wait": timedelta(milliseconds=1), "patience": timedelta(milliseconds=15)}
+    batcher = Batcher(max_calls=8, max_bytes=800, **limits)
     active: dict[str, list[bool]] = {}
     begun: dict[str, list[tuple[int, bool]]] = {}
     arrived: dict[str, int] = {}
@@ -501,8 +541,8 @@ async def test_under_a_storm_of_calls_and_cancellations_every_rule_holds() -> No
         return await send(calls)
 
     async def call(number: int) -> str:
-        await asyncio.sleep(chance.random() * 0.1)
-        key, shared, lane = f"key{chance.randrange(20)}", chance.random() < 0.5, (send, send_elsewhere)[number % 2]
+        await asyncio.sleep(chance.random() * 0.6)
+        key, shared, lane = f"key{chance.randrange(25)}", chance.random() < 0.5, (send, send_elsewhere)[number % 2]
         arrived[key] = arrived.get(key, 0) + 1
         try:
             async with asyncio.timeout(chance.choice((0.001, 0.004, 10, 10, 10))):
@@ -514,7 +554,7 @@ async def test_under_a_storm_of_calls_and_cancellations_every_rule_holds() -> No
 
     outcomes = await asyncio.wait_for(asyncio.gather(*(call(number) for number in range(3000))), 30)
 
-    assert set(outcomes) == {"answered", "TimeoutError", "CacheError", "ValueError"}
+    assert set(outcomes) == {"answered", "TimeoutError", "CacheError", "CacheTimeoutError", "ValueError"}
     for numbers in begun.values():
         for position, (number, shared) in enumerate(numbers):
             assert shared or all(earlier < number for earlier, _ in numbers[:position]), "a write was overtaken"

@@ -30,7 +30,8 @@ class Batcher:
 
     A batch has at most ``max_calls`` calls and ``max_bytes`` bytes, except for a larger single call. It goes out when a
     command comes back, when it is full, or when its first call has waited for ``max_wait``: a slow command delays
-    others by no more than that. After a batch of several calls the next one first lets a few turns of the event loop
+    others by no more than that. A call that others of its key have kept from its turn for longer than ``patience`` raises
+    ``CacheTimeoutError`` and is never sent. After a batch of several calls the next one first lets a few turns of the event loop
     pass, without sleeping, so that calls that are just being prepared come along.
 
     Callers may be cancelled at any time without disturbing others; a command is cancelled only when nobody waits for it
@@ -44,8 +45,10 @@ class Batcher:
         max_calls: int = 128,
         max_bytes: int = 4 * 2**20,
         max_wait: timedelta = timedelta(milliseconds=10),
+        patience: timedelta | None = None,
     ) -> None:
         self._limits = Limits(max_calls, max_bytes, max_wait.total_seconds())
+        self._patience = None if patience is None else patience.total_seconds()
         self._states: WeakKeyDictionary[asyncio.AbstractEventLoop, _State] = WeakKeyDictionary()
 
     async def run(
@@ -68,7 +71,7 @@ class Batcher:
         lane = state.lanes.get(send) or self._new_lane(state, send)
         if not state.turns.take(key, shared=shared):
             waiting = Waiting(lane, call, key, shared, size)
-            state.turns.park(waiting)
+            waiting.park(self._patience)
         elif lane.in_flight or lane.busy:
             waiting = Waiting(lane, call, key, shared, size)
             lane.gather(waiting)

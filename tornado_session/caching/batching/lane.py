@@ -7,7 +7,7 @@ from contextvars import Context
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from tornado_session.caching.batching.turns import Turns
-from tornado_session.errors import CacheError
+from tornado_session.errors import CacheError, CacheTimeoutError
 
 Send: TypeAlias = Callable[[list[Any]], Coroutine[Any, Any, Sequence[Any]]]
 
@@ -27,7 +27,7 @@ class Limits(NamedTuple):
 class Waiting:
     """A call that is not alone, and the future its caller waits for."""
 
-    __slots__ = ("batch", "call", "future", "key", "lane", "shared", "size")
+    __slots__ = ("_giving_up", "batch", "call", "future", "key", "lane", "shared", "size")
 
     def __init__(self, lane: "Lane", call: Any, key: str, shared: bool, size: int) -> None:
         self.lane = lane
@@ -37,18 +37,43 @@ class Waiting:
         self.size = size
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.batch: _Batch | None = None
+        self._giving_up: asyncio.TimerHandle | None = None
+
+    def park(self, patience: float | None) -> None:
+        """Wait for the turn, but no longer than ``patience`` seconds."""
+        self.lane.turns.park(self)
+        if patience is not None:
+            self._giving_up = self.future.get_loop().call_later(patience, self._give_up, patience)
+
+    def begin_turn(self) -> None:
+        """The turn has come: join the next batch."""
+        self._stop_giving_up()
+        self.lane.gather(self)
 
     def abandon(self) -> None:
         """The caller was cancelled: forget the call, or the whole batch when this was the last caller."""
         if self.batch is not None:
             self.batch.lose_caller()
-        elif not self.lane.turns.forget(self):
+        elif self.lane.turns.forget(self):
+            self._stop_giving_up()
+        else:
             self.lane.forget(self)
+
+    def _give_up(self, seconds: float) -> None:
+        self.lane.turns.forget(self)
+        if not self.future.done():
+            message = f"not sent, since earlier calls for the same key took longer than {seconds:g} seconds"
+            self.future.set_exception(CacheTimeoutError(message))
+
+    def _stop_giving_up(self) -> None:
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+            self._giving_up = None
 
 
 def _end_turn(turns: Turns[Waiting], key: str) -> None:
     for waiting in turns.leave(key):
-        waiting.lane.gather(waiting)
+        waiting.begin_turn()
 
 
 class Lane:
@@ -94,6 +119,8 @@ class Lane:
 
     def forget(self, waiting: Waiting) -> None:
         """Take a call out of the next batch."""
+        if waiting not in self._gathering:
+            return
         self._gathering.remove(waiting)
         self._bytes -= waiting.size
         _end_turn(self.turns, waiting.key)

@@ -53,7 +53,7 @@ class MongoCache(DistributedCache):
     ) -> None:
         self._collection = driver.prepared(collection)
         self._calls = driver.Calls(timeout.total_seconds())
-        self._batcher = Batcher(max_calls=batch_size)
+        self._batcher = Batcher(max_calls=batch_size, patience=timeout)
         self._indexes = Indexes(self._collection)
 
     def __repr__(self) -> str:

@@ -146,7 +146,8 @@ def _fixed_end(options: CacheEntryOptions) -> Expression | None:
 
 def _milliseconds(duration: timedelta) -> int:
     """Rounded up: nothing ends early."""
-    return -(-duration // _MILLISECOND)
+    whole, rest = divmod(duration, _MILLISECOND)
+    return whole + 1 if rest else whole
 
 
 def _date(instant: datetime) -> datetime:

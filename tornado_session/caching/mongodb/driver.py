@@ -95,7 +95,7 @@ def failures() -> Iterator[None]:
     try:
         yield
     except (PyMongoError, BSONError) as error:
-        raise _translated(error) from error
+        raise _translated(error) from _without_documents(error)
     except RuntimeError as error:
         if "loop" not in str(error):
             raise
@@ -148,8 +148,8 @@ async def _write_one(collection: AsyncCollection[Document], one: Write) -> dict[
 
 
 def _failures(error: BulkWriteError) -> dict[int, WriteError]:
-    # The error itself quotes the commands, and with them the values, wherever it is logged: it goes no further.
     for failure in error.details["writeConcernErrors"]:
+        # Some of the writes may be lost in a fail-over, and nobody knows which.
         raise WriteConcernError(failure.get("errmsg", ""), failure.get("code")) from None
     return {
         failure["index"]: WriteError(failure.get("errmsg", ""), failure.get("code"))
@@ -180,20 +180,26 @@ def has_collided(failure: WriteError) -> bool:
 
 def refusal(failure: WriteError) -> Exception | None:
     """What a failed write means: ``None`` when its condition did not hold, otherwise what its caller raises."""
-    if failure.code != _CONVERSION_FAILURE:
-        return _translated(failure)
-    if f"'{PAST}'" in str(failure):
-        return ValueError("absolute must be in the future, but has passed by the clock of the MongoDB server")
-    if f"'{LOST}'" in str(failure):
+    is_ours = failure.code == _CONVERSION_FAILURE
+    if is_ours and f"'{LOST}'" in str(failure):
         return None
-    return _translated(failure)
+    if is_ours and f"'{PAST}'" in str(failure):
+        return ValueError("absolute must be in the future, but has passed by the clock of the MongoDB server")
+    error = _translated(failure)
+    error.__cause__ = _without_documents(failure)
+    return error
 
 
 def _translated(error: Exception) -> CacheError:
-    is_timeout = isinstance(error, PyMongoError) and error.timeout
-    if is_timeout:
-        translated: CacheError = CacheTimeoutError(f"MongoDB did not answer in time: {type(error).__name__}")
-    else:
-        translated = CacheError(f"MongoDB could not answer: {type(error).__name__}")
-    translated.__cause__ = error
-    return translated
+    if isinstance(error, PyMongoError) and error.timeout:
+        return CacheTimeoutError(f"MongoDB did not answer in time: {type(error).__name__}")
+    return CacheError(f"MongoDB could not answer: {type(error).__name__}")
+
+
+def _without_documents(error: Exception) -> Exception:
+    """The error without the commands and documents that the server quoted: keys and values must not reach a log."""
+    if not isinstance(error, OperationFailure):
+        return error
+    details = error.details or {}
+    message = str(details.get("errmsg", error)).partition("{")[0].rstrip()
+    return type(error)(message, error.code)
