@@ -540,6 +540,28 @@ async def test_signing_in_on_a_session_that_has_ended_begins_a_new_one() -> None
     assert (again.session.owner, dict(again.session)) == (OWNER, {})
 
 
+async def test_regenerate_of_a_session_that_was_revoked_meanwhile_does_not_sign_its_owner_in_again() -> None:
+    sessions = make_sessions()
+    browser = Browser(sessions)
+    visit = await browser.begin()
+    await visit.session.regenerate(owner=OWNER)
+    visit.session.label = "Laptop"
+    await visit.finish()
+    slow = await browser.begin()
+    await sessions.revoke_all(OWNER)
+    slow.session["late"] = 1
+    await slow.session.commit()
+    assert slow.session.is_ended
+
+    await slow.session.regenerate()
+    slow.session["new"] = 1
+    await slow.finish()
+
+    visit = await browser.begin()
+    assert (visit.session.owner, visit.session.label, dict(visit.session)) == (None, None, {"new": 1})
+    assert await listed(sessions) == []
+
+
 async def test_a_revocation_between_the_steps_of_a_move_ends_the_new_session_too() -> None:
     for steps_before in range(4):
         clock = FakeClock()

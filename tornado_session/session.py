@@ -228,10 +228,13 @@ class Session(SessionValues):
                 "The session cannot be regenerated after the response has started: the browser would not get the new "
                 "key. Call regenerate() before the first flush()."
             )
-        new_owner = self._owner if owner is _KEEP else _checked_owner(owner)
+        if owner is not _KEEP:
+            _check_owner(owner)
         async with self._alone():
             if self._is_ended:
+                # Nothing of it goes on, least of all whose it was.
                 self._start_anew()
+            new_owner = self._owner if owner is _KEEP else owner
             if self._record is None or not self._can_be_stored:
                 self._begin_under_new_key(new_owner)
             else:
@@ -250,7 +253,6 @@ class Session(SessionValues):
                 await self._store.bounded(self._store.remove(self._cache_key))
             self._start_anew()
             self._key = None
-            self._owner = self._label = None
             self._is_loaded, self._is_unavailable = True, False
             self._is_ended = self._was_destroyed = self._is_touched = True
             self._must_delete_cookie = self._cookie_key is not None
@@ -458,6 +460,7 @@ class Session(SessionValues):
         self._values, self._stored_data = {}, NOTHING
         self._may_have_changed = self._was_cleared = self._is_ended = False
         self._id, self._created = "", 0.0
+        self._owner = self._label = None
         self._is_new = True
 
     # -- saving -------------------------------------------------------------------------------------------------------
@@ -592,10 +595,9 @@ async def _pause(attempt: int) -> None:
         await asyncio.sleep(random.uniform(0, min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE)))  # noqa: S311
 
 
-def _checked_owner(owner: str | None) -> str | None:
+def _check_owner(owner: str | None) -> None:
     if owner is not None and (not isinstance(owner, str) or not owner):
         raise ConfigurationError(
             f"a session's owner is the user's id as text that is not empty, or None, not {type(owner).__name__}"
         )
     serializer.check(owner, name="owner")
-    return owner
