@@ -8,6 +8,7 @@ from typing import ClassVar, Final, NamedTuple
 
 MAX_KEY_SIZE: Final = 512
 """The longest key and the longest tag, in bytes of UTF-8."""
+_LAST_SECOND: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
 
 class CacheEntry(NamedTuple):
@@ -140,8 +141,8 @@ def check_absolute(options: CacheEntryOptions, now: datetime) -> None:
 
 
 def timestamp(seconds: float) -> datetime:
-    """The aware UTC instant of ``seconds`` since the epoch."""
-    return datetime.fromtimestamp(seconds, UTC)
+    """The aware UTC instant of ``seconds`` since the epoch; the last one that there is for what comes later."""
+    return datetime.fromtimestamp(min(seconds, _LAST_SECOND), UTC)
 
 
 def _check_duration(name: str, duration: timedelta) -> None:

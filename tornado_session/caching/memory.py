@@ -17,7 +17,7 @@ from tornado_session.caching.contract import (
     check_value,
     timestamp,
 )
-from tornado_session.caching.memory_table import ENTRY_OVERHEAD, Entry, MemoryTable
+from tornado_session.caching.memory_table import Entry, MemoryTable, size_of
 from tornado_session.errors import CacheError, ConfigurationError
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ _WARN_INTERVAL: Final = 60.0
 class MemoryCache(DistributedCache):
     """Keeps everything in this process: the fastest cache, gone with the process, not shared with others.
 
-    ``max_size``: bytes, with keys and bookkeeping counted (about 500 bytes for an entry beside its key and value). When
+    ``max_size``: bytes, with keys and bookkeeping counted (500 bytes for an entry beside its key, value and tag). When
     it is full, expired entries go first and then the least recently used, with a warning; the new write is always kept.
     ``clock``: seconds since the epoch. Expired entries are removed a few at a time by the calls of others: nothing runs
     in the background, no call takes long, and the cache is safe to share between threads.
@@ -41,7 +41,7 @@ class MemoryCache(DistributedCache):
     never_waits = True
 
     def __init__(self, *, max_size: int = 200 * 2**20, clock: Callable[[], float] = time) -> None:
-        if max_size <= 0:
+        if isinstance(max_size, bool) or not isinstance(max_size, int) or max_size <= 0:
             raise ConfigurationError(f"max_size is a positive number of bytes, but this is {max_size!r}")
         self._max_size = max_size
         self._clock = clock
@@ -115,7 +115,7 @@ class MemoryCache(DistributedCache):
         check_value(value)
         if options.absolute is not None:
             check_absolute(options, timestamp(self._clock()))
-        if len(key) + len(value) + ENTRY_OVERHEAD > self._max_size:
+        if size_of(key, value, options.tag) > self._max_size:
             raise CacheError(f"a value of {len(value)} bytes does not fit a MemoryCache of {self._max_size} bytes")
 
     def _begin(self) -> float:
@@ -168,5 +168,8 @@ class MemoryCache(DistributedCache):
 
 
 def _told(entry: Entry) -> CacheEntry:
-    expires = None if entry.expires == entry.NEVER else datetime.fromtimestamp(entry.expires, UTC)
+    try:
+        expires = None if entry.expires == entry.NEVER else datetime.fromtimestamp(entry.expires, UTC)
+    except (ValueError, OverflowError):
+        expires = timestamp(entry.expires)  # Beyond the calendar, which takes longer to tell.
     return CacheEntry(entry.value, entry.version, expires, datetime.fromtimestamp(entry.refreshed, UTC))

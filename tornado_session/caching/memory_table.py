@@ -2,10 +2,13 @@
 
 Three things could stop an event loop for tens of milliseconds at a million entries, and shape this module. A Python
 dict of that size is copied when it grows: so the entries are spread over many small ones. The garbage collector walks
-over all objects that it tracks: so the entries are structs that it does not track, and dicts of those it skips too.
-Expired entries may come in crowds: so they are filed by the time at which they may expire and removed a few at a time.
+over all objects that it tracks: so the entries are structs that it does not track, linked into rings, and dicts of
+those it skips too. Expired entries may come in crowds: so they are filed by the time at which they may expire and
+removed a few at a time.
 """
 
+from datetime import timedelta
+from functools import lru_cache
 from heapq import heappop, heappush
 from math import inf
 from typing import ClassVar, Final, Optional
@@ -15,13 +18,13 @@ import msgspec
 from tornado_session.caching.contract import CacheEntryOptions
 
 ENTRY_OVERHEAD: Final = 500
-"""Bytes that an entry takes beside its key and its value; measured by ``benchmarks/memory.py``."""
+"""Bytes that an entry takes beside its key, value and tag, at the most; measured by ``benchmarks/memory.py``."""
 _SHARDS: Final = 1024
 _LONGEST_FILED: Final = 3600
 
 
 class Entry(msgspec.Struct, gc=False):
-    """One entry, linked into two rings: by last use, and by the second in which it may expire."""
+    """One entry, linked into three rings: by last use, by the second in which it may expire, and by its tag."""
 
     NEVER: ClassVar[float] = inf
 
@@ -39,14 +42,16 @@ class Entry(msgspec.Struct, gc=False):
     due: int = 0
     due_before: Optional["Entry"] = None
     due_after: Optional["Entry"] = None
+    tag_before: Optional["Entry"] = None
+    tag_after: Optional["Entry"] = None
 
     @classmethod
     def make(cls, key: str, value: bytes, version: int, options: CacheEntryOptions, now: float) -> "Entry":
         """Make an entry that was written ``now``."""
         entry = cls(key, value, version, options.tag)
         if options.sliding is not None:
-            entry.sliding = options.sliding.total_seconds()
-            entry.interval = options.refresh_interval.total_seconds()
+            entry.sliding = _seconds(options.sliding)
+            entry.interval = _seconds(options.refresh_interval)
         if options.relative is not None:
             entry.fixed_end = now + options.relative.total_seconds()
         if options.absolute is not None:
@@ -54,10 +59,14 @@ class Entry(msgspec.Struct, gc=False):
         entry._start(now)
         return entry
 
+    def __repr__(self) -> str:
+        # Not the struct's own, which would show the value, and of all the neighbours too.
+        return f"<Entry of {len(self.value)} bytes>"
+
     @property
     def size(self) -> int:
         """Bytes, as ``max_size`` counts them."""
-        return len(self.key) + len(self.value) + ENTRY_OVERHEAD
+        return size_of(self.key, self.value, self.tag)
 
     def slide(self, now: float) -> None:
         """Start the sliding expiry anew, if it slides and the interval has passed."""
@@ -69,6 +78,11 @@ class Entry(msgspec.Struct, gc=False):
         self.expires = min(now + self.sliding + self.interval, self.fixed_end)
 
 
+def size_of(key: str, value: bytes, tag: str | None) -> int:
+    """Tell how many bytes an entry counts for."""
+    return len(key) + len(value) + len(tag or "") + ENTRY_OVERHEAD
+
+
 class MemoryTable:
     """Every operation takes constant time, up to the number of entries that the caller asks to sweep."""
 
@@ -76,12 +90,13 @@ class MemoryTable:
         self.size = 0
         self._count = 0
         self._shards: list[dict[str, Entry]] = [{} for _ in range(_SHARDS)]
-        self._tags: list[dict[str, dict[str, None]]] = [{} for _ in range(_SHARDS)]
+        self._tags: list[dict[str, Entry]] = [{} for _ in range(_SHARDS)]
         # The two ends of the ring by last use are one entry that is never stored.
         self._ends = Entry("", b"", 0)
         self._ends.older = self._ends.newer = self._ends
-        # By the second in which an entry may have expired: the first entry of a ring, and the seconds as a heap.
-        self._filed: dict[int, Entry] = {}
+        # By the second in which an entry may have expired: the first entry of a ring, and the seconds as a heap. One
+        # whose entries have all gone stays, with nothing under it, so that no second is on the heap twice.
+        self._filed: dict[int, Entry | None] = {}
         self._seconds: list[int] = []
 
     def __len__(self) -> int:
@@ -92,7 +107,7 @@ class MemoryTable:
         entry = self._ends
         while entry is not None:
             following, entry.newer = entry.newer, None
-            entry.older = entry.due_before = entry.due_after = None
+            entry.older = entry.due_before = entry.due_after = entry.tag_before = entry.tag_after = None
             entry = following  # type: ignore[assignment]
 
     def find(self, key: str, now: float) -> Entry | None:
@@ -102,8 +117,13 @@ class MemoryTable:
 
     def tagged(self, tag: str) -> list[Entry]:
         """Give all entries of one tag, expired ones included."""
-        keys = self._tags[hash(tag) % _SHARDS].get(tag, {})
-        return [self._shards[hash(key) % _SHARDS][key] for key in keys]
+        first = self._tags[hash(tag) % _SHARDS].get(tag)
+        entries: list[Entry] = []
+        entry = first
+        while entry is not None:
+            entries.append(entry)
+            entry = entry.tag_after if entry.tag_after is not first else None
+        return entries
 
     def least_recently_used(self) -> Entry:
         """Give the entry that was not used for longest; there must be one."""
@@ -127,7 +147,7 @@ class MemoryTable:
         self.size += entry.size
         self._link_last(entry)
         if entry.tag is not None:
-            self._tags[hash(entry.tag) % _SHARDS].setdefault(entry.tag, {})[entry.key] = None
+            self._tie(entry, entry.tag)
         if entry.expires != inf:
             self._file(entry, entry.refreshed)
 
@@ -139,10 +159,7 @@ class MemoryTable:
         _unlink(entry)
         self._unfile(entry)
         if entry.tag is not None:
-            tags = self._tags[hash(entry.tag) % _SHARDS]
-            del tags[entry.tag][entry.key]
-            if not tags[entry.tag]:
-                del tags[entry.tag]
+            self._untie(entry, entry.tag)
 
     def is_due(self, now: float) -> bool:
         """Tell whether any entry may have expired."""
@@ -154,9 +171,9 @@ class MemoryTable:
         for _ in range(most):
             if not self.is_due(now):
                 break
-            first = self._filed.get(self._seconds[0])
+            first = self._filed[self._seconds[0]]
             if first is None:
-                heappop(self._seconds)
+                del self._filed[heappop(self._seconds)]
                 continue
             if now < first.expires:
                 self._unfile(first)
@@ -179,12 +196,14 @@ class MemoryTable:
         entry.due = due
         first = self._filed.get(due)
         if first is None:
+            if due not in self._filed:
+                heappush(self._seconds, due)
             entry.due_before = entry.due_after = entry
             self._filed[due] = entry
-            heappush(self._seconds, due)
             return
         last = first.due_before
         assert last is not None
+        entry.due = first.due  # The same number in one object for all.
         entry.due_before, entry.due_after = last, first
         last.due_after = first.due_before = entry
 
@@ -194,11 +213,37 @@ class MemoryTable:
             return
         entry.due_before = entry.due_after = None
         if after is entry:
-            del self._filed[entry.due]
+            self._filed[entry.due] = None
             return
         before.due_after, after.due_before = after, before
         if self._filed[entry.due] is entry:
             self._filed[entry.due] = after
+
+    def _tie(self, entry: Entry, tag: str) -> None:
+        firsts = self._tags[hash(tag) % _SHARDS]
+        first = firsts.setdefault(tag, entry)
+        last = first.tag_before or entry
+        entry.tag_before, entry.tag_after = last, first
+        last.tag_after = first.tag_before = entry
+
+    def _untie(self, entry: Entry, tag: str) -> None:
+        before, after = entry.tag_before, entry.tag_after
+        assert before is not None
+        assert after is not None
+        entry.tag_before = entry.tag_after = None
+        firsts = self._tags[hash(tag) % _SHARDS]
+        if after is entry:
+            del firsts[tag]
+            return
+        before.tag_after, after.tag_before = after, before
+        if firsts[tag] is entry:
+            firsts[tag] = after
+
+
+@lru_cache(maxsize=64)
+def _seconds(duration: timedelta) -> float:
+    """Give equal durations one float for all: a million entries slide by the same twenty minutes."""
+    return duration.total_seconds()
 
 
 def _unlink(entry: Entry) -> None:
