@@ -75,7 +75,11 @@ class Cart(SessionMixin, RequestHandler):
 class Kill(RequestHandler):
     def post(self) -> None:
         self.redirect("/")
-        asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGKILL)
+
+    def on_finish(self) -> None:
+        # The answer has left, and then the process dies as in a crash: nothing is put in order.
+        if self.get_status() == 302:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def make_app(cache: DistributedCache, cookie_secret: str, process_name: str = "A") -> Application:
@@ -100,7 +104,14 @@ async def work(name: str, port: int) -> None:
 
 async def keep_running(name: str, port: int) -> None:
     """Start a process, and start it again when it dies; it is ended with this task, by its own id."""
-    command = (sys.executable, "-m", "demos.cluster", f"--process={name}", f"--port={port}")
+    command = (
+        sys.executable,
+        "-m",
+        "demos.cluster",
+        f"--process={name}",
+        f"--port={port}",
+        f"--logging={options.logging}",
+    )
     while True:
         process = await asyncio.create_subprocess_exec(*command)
         try:

@@ -5,18 +5,14 @@
 """
 
 import os
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
-from urllib.request import urlopen
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tornado_session.testing.servers.process import free_port
+from demos.running import running
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "_static" / "screenshots"
 CHROMIUM: Final = os.environ.get("CHROMIUM", "/usr/bin/chromium")
@@ -43,33 +39,6 @@ def chromium() -> Iterator[Browser]:
             browser.close()
 
 
-@contextmanager
-def demo(name: str, *arguments: str) -> Iterator[str]:
-    """A demo in a process of its own, on a free port; ended by its own id."""
-    port = free_port()
-    process = subprocess.Popen([sys.executable, "-m", f"demos.{name}", f"--port={port}", *arguments])
-    try:
-        url = f"http://127.0.0.1:{port}"
-        _wait_for(url, process)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def _wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            urlopen(url, timeout=5).close()
-        except OSError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-        else:
-            return
-
-
 # -- what is pictured -------------------------------------------------------------------------------------------------
 
 
@@ -81,19 +50,18 @@ def _cart(page: Page) -> None:
     page.goto("/cart")
     for product in ("Sencha", "Sencha", "Glass teapot"):
         page.get_by_role("button", name=f"Add {product}").click()
-    page.get_by_role("heading", name="The shop").scroll_into_view_if_needed()
+    page.locator(".shop").evaluate("shop => shop.scrollIntoView()")
 
 
 def _inspector(page: Page) -> None:
     _cart(page)
-    page.get_by_role("heading", name="Inspector").scroll_into_view_if_needed()
-    page.evaluate("document.querySelector('.inspector').scrollIntoView()")
+    page.locator(".inspector").evaluate("panel => panel.scrollIntoView()")
 
 
 def _messages(page: Page) -> None:
     page.goto("/messages")
     page.get_by_role("button", name="4,500").click()
-    page.evaluate("document.querySelector('.inspector').scrollIntoView({block: 'end'})")
+    page.locator(".inspector").evaluate("panel => panel.scrollIntoView({block: 'end'})")
 
 
 def _devices(page: Page) -> None:
@@ -154,7 +122,7 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     for old in FOLDER.glob("*.png"):
         old.unlink()
-    with demo("tour") as url, chromium() as browser:
+    with running("tour") as url, chromium() as browser:
         take(browser, url, FOLDER)
     for picture in sorted(FOLDER.glob("*.png")):
         print(f"{picture.stat().st_size // 1024:4} KiB  {picture.name}")

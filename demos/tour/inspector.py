@@ -40,9 +40,9 @@ class Sized(NamedTuple):
 
 @dataclass
 class SessionView:
-    """A session as the inspector shows it; ``problem`` instead, when there is nothing to show."""
+    """A session as the inspector shows it; ``note`` instead, when there is nothing to show."""
 
-    problem: str = ""
+    note: str = ""
     id: str = ""
     state: str = ""
     age: str = ""
@@ -94,9 +94,11 @@ def view_session(session: Session) -> SessionView:
     try:
         session_id = session.id
     except SessionNotLoadedError:
-        return SessionView(problem="The request ended before its session was loaded.")
+        return SessionView(note="The request ended before its session was loaded.")
     if not session.is_available:
-        return SessionView(problem="Unavailable: the cache could not be read, so the session reads as empty.")
+        return SessionView(note="Unavailable: the cache could not be read, so the session reads as empty.")
+    if session.is_new and not session.is_modified and not session.is_expired:
+        return SessionView(note="None: nothing was stored yet, so there was nothing to read.")
     now = datetime.now(UTC)
     return SessionView(
         id=session_id,
@@ -128,7 +130,7 @@ def _state(session: Session) -> str:
     if session.is_expired:
         return "new, for the one that your cookie names has ended"
     if session.is_new:
-        return "new; it will be stored with this response" if session.is_modified else "new; nothing to store"
+        return "new; it will be stored with this response"
     return "changed; it will be stored with this response" if session.is_modified else "unchanged; nothing to store"
 
 

@@ -32,7 +32,7 @@ class Page(SessionMixin, RequestHandler):
 
     slug: ClassVar[str] = ""
     sources: ClassVar[tuple[Any, ...]] = ()
-    """What else belongs to the page's source, beside its handler."""
+    """What is shown as the page's source, if not just its handler."""
 
     journal: Journal = Journal()
 
@@ -69,7 +69,7 @@ class Page(SessionMixin, RequestHandler):
             "accent": accent if accent in ACCENTS else ACCENTS[0],
             "weather": self.journal.weather,
             "weathers": WEATHERS,
-            "source": lambda: highlighted(*self.sources, type(self)),
+            "source": lambda: highlighted(*(self.sources or (type(self),))),
             "inspector": inspector,
             "trips": self.journal.trips,
             "previous": self.settings["outcomes"].of(self.session),

@@ -13,6 +13,7 @@ class Cache(Page):
 
     slug = "cache"
     key = "tour: report"
+    lifetime = CacheEntryOptions(relative=timedelta(seconds=15))
 
     async def get(self) -> None:
         began = perf_counter()
@@ -20,9 +21,10 @@ class Cache(Page):
         was_kept = entry is not None
         if entry is None:
             report = await self.make_report()
-            await self.cache.set(self.key, report, CacheEntryOptions(relative=timedelta(seconds=15)))
+            await self.cache.set(self.key, report, self.lifetime)
             entry = await self.cache.get(self.key)
-        self.show(entry=entry, was_kept=was_kept, seconds=perf_counter() - began, now=datetime.now(UTC))
+        seconds = perf_counter() - began
+        self.show(entry=entry, was_kept=was_kept, seconds=seconds, now=datetime.now(UTC))
 
     async def make_report(self) -> bytes:
         await asyncio.sleep(1)

@@ -20,7 +20,8 @@ class Checkout(Page):
             self.redirect(f"/checkout/{reached}")
             return
         cart = self.session.get("cart", {})
-        self.show(step=step, steps=STEPS, reached=reached, order=order, cart=cart, by_sku=BY_SKU, total=total(cart))
+        shown = {"steps": STEPS, "order": order, "cart": cart, "by_sku": BY_SKU, "total": total(cart)}
+        self.show(step=step, reached=reached, **shown)
 
     def post(self, step: str | None) -> None:
         if step in FIELDS:

@@ -44,4 +44,4 @@ class Revoke(Page):
         self.redirect("/devices")
 
 
-Devices.sources = (Revoke, may_sign_in)
+Devices.sources = (Devices, Revoke, may_sign_in)

@@ -19,7 +19,7 @@ class Hidden(Page):
             price = self.read_signed(self.get_body_argument("signed"))
         else:
             price = self.read_clear(self.get_body_argument("clear"))
-        self.show_offer(f"Sold for {price:.2f} €." if price else "Refused: this price is not one that we offered.")
+        self.show_offer(f"Sold for {price:.2f} €." if price else "Refused: we made no such offer.")
 
     def read_signed(self, field: str) -> Decimal | None:
         # Ten minutes are 0.007 days. None: altered, too old, or signed for another field.
@@ -31,7 +31,8 @@ class Hidden(Page):
             price = Decimal(field)
         except InvalidOperation:
             return None
-        return price if price.is_finite() and 0 < price < 1000 else None  # And what if it is 1.00?
+        # It is a price, but is it ours?
+        return price if price.is_finite() and 0 < price < 1000 else None
 
     def show_offer(self, outcome: str | None) -> None:
         signed = self.create_signed_value("offer", str(self.price)).decode()

@@ -29,15 +29,17 @@ class Greeting(UIModule):
     """Another component, in the template: it was passed nothing."""
 
     def render(self) -> str:
-        items = self.handler.items  # type: ignore[attr-defined]
-        language = items[LANGUAGE]
+        assert isinstance(self.handler, Greeted)
+        items = self.handler.items
         passed = 1000 * (perf_counter() - items[STARTED])
-        return f"{GREETINGS[language]}! ({language}, {passed:.1f} ms after the request began)"
+        return f"{GREETINGS[items[LANGUAGE]]}! It is {passed:.1f} ms since the request began."
 
 
 class Items(Greeted):
     slug = "items"
-    sources = (Greeted, Greeting)
 
     def get(self) -> None:
         self.show(items=self.items)
+
+
+Items.sources = (Greeted, Greeting, Items)

@@ -35,5 +35,4 @@ class ReadMessage(Page):
         self.show(text=text, waiting=0)
 
 
-Messages.sources = (ReadMessage,)
-ReadMessage.sources = (Messages,)
+Messages.sources = ReadMessage.sources = (Messages, ReadMessage)

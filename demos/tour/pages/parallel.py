@@ -11,11 +11,12 @@ WRITES = 20
 
 
 class Write(SessionMixin, RequestHandler):
-    """One of twenty tabs, which writes a key of its own. Served twice, under each of two ``on_conflict``."""
+    """One of twenty tabs, each with a key of its own. Served under both policies."""
 
     async def post(self) -> None:
         number = int(self.get_body_argument("number")) % WRITES
-        await asyncio.sleep(0.05)  # As if a database were asked; meanwhile other tabs load the same session.
+        # As if a database were asked: meanwhile other tabs load the same session.
+        await asyncio.sleep(0.05)
         self.session[f"write {number:02}"] = True
 
 
@@ -30,7 +31,6 @@ class Parallel(Page):
     """Clears the board before a round, and tells what was kept after it."""
 
     slug = "parallel"
-    sources = (Write, Add)
 
     def get(self) -> None:
         kept = [f"write {number:02}" in self.session for number in range(WRITES)]
@@ -45,3 +45,6 @@ class Parallel(Page):
         # Zero, and not missing: there is a session to write to before the twenty set out.
         self.session["tally"] = 0
         self.write({})
+
+
+Parallel.sources = (Write, Add, Parallel)
