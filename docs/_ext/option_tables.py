@@ -37,11 +37,14 @@ def options_of(subject: Any) -> list[tuple[str, str, str]]:
         texts = _field_texts(subject)
         return [(field.name, _field_default(field), texts.get(field.name, "")) for field in dataclasses.fields(subject)]
     texts = _argument_texts(inspect.getdoc(subject) or "")
-    parameters = inspect.signature(subject).parameters.values()
+    function = subject if inspect.isfunction(subject) else subject.__init__
+    # Options are keyword-only. Their defaults are not asked of the signature, for autodoc puts sources in their place.
+    defaults = function.__kwdefaults__ or {}
+    names = list(inspect.signature(function).parameters)
     return [
-        (each.name, "required" if each.default is each.empty else shown(each.default), texts.get(each.name, ""))
-        for each in parameters
-        if each.name != "self"
+        (name, shown(defaults[name]) if name in defaults else "required", texts.get(name, ""))
+        for name in names
+        if name != "self"
     ]
 
 
@@ -96,7 +99,7 @@ def _argument_texts(doc: str) -> dict[str, str]:
         pieces = _NAMED.split(" " + " ".join(paragraph.split()))
         for names, text in zip(pieces[1::2], pieces[2::2], strict=True):
             for name in _NAME.findall(names):
-                texts[name] = text.strip()
+                texts[name] = text.strip(" ;")
     return texts
 
 
