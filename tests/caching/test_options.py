@@ -1,4 +1,4 @@
-"""CacheEntryOptions refuses at construction what cannot work; keys, values and instants are checked alike everywhere."""
+"""CacheEntryOptions refuses at construction what cannot work; keys, values and instants are checked alike."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
