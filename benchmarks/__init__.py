@@ -1,0 +1,1 @@
+"""What sessions cost: `python -m benchmarks.run` measures ours beside its peers."""
