@@ -12,6 +12,7 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application
 
+from tests.caches import ran
 from tornado_session import MemoryCache, session_settings
 from tornado_session.testing import CookieClient, FakeClock, FaultyCache
 
@@ -75,3 +76,9 @@ def log_of(caplog: pytest.LogCaptureFixture) -> Callable[..., list[str]]:
         ]
 
     return lines
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say on which servers the stories were told."""
+    for name, version in sorted(ran.items()):
+        terminalreporter.write_line(f"The stories were told on {name}: {version}")
