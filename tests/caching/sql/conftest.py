@@ -20,7 +20,7 @@ def postgresql_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def mysql_url() -> Iterator[str]:
-    with service_url("MARIADB_URL", _mariadb) as url:
+    with service_url("MARIADB_URL", mariadb) as url:
         yield url
 
 
@@ -39,7 +39,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"SQLCache ran on {name}, version {version}")
 
 
-def _mariadb() -> MariaDBServer:
+def mariadb() -> MariaDBServer:
     # No wheel brings MariaDB: where it is not installed the tests are skipped even if services are required.
     server = MariaDBServer()
     try:

@@ -65,23 +65,35 @@ class Database:
     table: str = field(default_factory=lambda: f"sessions_{uuid4().hex[:12]}")
     engines: list[AsyncEngine] = field(default_factory=list)
 
-    def engine(self, make: Callable[..., AsyncEngine] = create_async_engine, **options: Any) -> AsyncEngine:
-        engine = make(self.url, **options)
+    def engine(
+        self, make: Callable[..., AsyncEngine] = create_async_engine, *, url: str | None = None, **options: Any
+    ) -> AsyncEngine:
+        engine = make(url or self.url, **options)
         self.engines.append(engine)
         return engine
 
     def cache(self, make: Callable[..., AsyncEngine] = create_async_engine, **options: Any) -> SQLCache:
         return SQLCache(self.engine(make), self.table, **options)
 
+    async def execute(self, *statements: str) -> list[Any]:
+        """Run SQL beside the cache; return the rows of the last statement."""
+        engine = self.engines[0] if self.kind.is_in_memory else create_async_engine(self.url)
+        async with engine.begin() as connection:
+            for statement in statements:
+                result = await connection.execute(text(statement.format(table=self.table)))
+            rows = list(result) if result.returns_rows else []
+        if not self.kind.is_in_memory:
+            await engine.dispose()
+        return rows
+
     async def close(self) -> None:
         """Drop the table and dispose of the engines."""
-        for number, engine in enumerate(self.engines):
-            if number == 0:
-                async with engine.begin() as connection:
-                    await connection.execute(text(f"DROP TABLE IF EXISTS {self.table}"))
+        for engine in self.engines:
             ran[str(self.kind)] = ".".join(map(str, engine.dialect.server_version_info or ()))
             await engine.dispose()
         self.engines.clear()
+        if not self.kind.scheme.startswith("sqlite"):
+            await self.execute("DROP TABLE IF EXISTS {table}")
 
 
 def asynchronous(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:

@@ -9,16 +9,17 @@ from urllib.parse import urlsplit, urlunsplit
 class Proxy:
     """Forwards loopback TCP to the server of a URL.
 
-    ``trips``: how often a client spoke after the server had, or at first. ``cut_answers``: what the server says is lost
-    and the connection with it, once the server has said it.
+    ``trips``: how often a client spoke after the server had, or at first. ``answers_to_cut``: as many answers of
+    the server are lost, and the connection with each.
     """
 
     def __init__(self, url: str) -> None:
         self._server_url = urlsplit(url)
         self._writers: set[asyncio.StreamWriter] = set()
+        self._lines: set[asyncio.Task[None] | None] = set()
         self.port = 0
         self.trips = 0
-        self.cut_answers = False
+        self.answers_to_cut = 0
 
     @property
     def url(self) -> str:
@@ -28,6 +29,7 @@ class Proxy:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server_reader, server_writer = await asyncio.open_connection(self._server_url.hostname, self._server_url.port)
         line = _Line(self)
+        self._lines.add(asyncio.current_task())
         self._writers |= {writer, server_writer}
         try:
             await asyncio.gather(
@@ -40,9 +42,11 @@ class Proxy:
             writer.close()
             server_writer.close()
 
-    def hang_up(self) -> None:
+    async def hang_up(self) -> None:
+        """End all lines."""
         for writer in self._writers:
             writer.close()
+        await asyncio.gather(*(line for line in self._lines if line))
 
 
 class _Line:
@@ -57,7 +61,10 @@ class _Line:
 
     def server_said(self) -> bool:
         self._client_spoke_last = False
-        return not self._proxy.cut_answers
+        if not self._proxy.answers_to_cut:
+            return True
+        self._proxy.answers_to_cut -= 1
+        return False
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, may_pass: Callable[[], bool]) -> None:
@@ -79,5 +86,5 @@ async def proxy_of(url: str) -> AsyncIterator[Proxy]:
         yield proxy
     finally:
         server.close()
-        proxy.hang_up()
+        await proxy.hang_up()
         await server.wait_closed()

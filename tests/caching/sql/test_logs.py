@@ -4,7 +4,6 @@ import logging
 import traceback
 
 import pytest
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from tests.caching.sql.databases import ASYNCMY, ASYNCPG, PSYCOPG, SQLITE, Database, asynchronous, on, on_every_driver
@@ -68,10 +67,10 @@ async def test_an_error_in_the_midst_of_another_shows_no_more(database: Database
     await cache.create_table()
     await _refuse_inserts(database)
 
-    with pytest.raises(CacheError) as caught:
-        try:
-            raise RuntimeError("the application's own trouble")
-        except RuntimeError:
+    try:
+        raise RuntimeError("the application's own trouble")
+    except RuntimeError:
+        with pytest.raises(CacheError) as caught:
             await cache.add(SECRET, SECRET.encode(), HIDDEN)
 
     assert isinstance(caught.value.__context__, RuntimeError)
@@ -79,15 +78,10 @@ async def test_an_error_in_the_midst_of_another_shows_no_more(database: Database
 
 
 async def _refuse_inserts(database: Database) -> None:
-    """Make inserts fail with an error that, on PostgreSQL, quotes the whole row."""
-    async with database.engines[0].begin() as connection:
-        await connection.execute(text(f"ALTER TABLE {database.table} ADD COLUMN more INTEGER CHECK (more = 1)"))
-        if database.kind is SQLITE:
-            await connection.execute(
-                text(
-                    f"CREATE TRIGGER {database.table}_full BEFORE INSERT ON {database.table} "
-                    "BEGIN SELECT RAISE(ABORT, 'no'); END"
-                )
-            )
-        else:
-            await connection.execute(text(f"ALTER TABLE {database.table} ALTER COLUMN more SET DEFAULT 2"))
+    """Make inserts fail, on PostgreSQL with an error that quotes the whole row."""
+    if database.kind is SQLITE:
+        await database.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'no more'); END",
+        )
+    else:
+        await database.execute("ALTER TABLE {table} ADD COLUMN more INTEGER DEFAULT 2 CHECK (more = 1)")

@@ -20,11 +20,12 @@ from tornado_session.caching.sql.creation import create_table
 from tornado_session.caching.sql.database import Database, Result, Work
 from tornado_session.caching.sql.dialect import PAGE
 from tornado_session.caching.sql.dialects import choose_dialect
+from tornado_session.caching.sql.failures import is_table_missing
 from tornado_session.caching.sql.rows import Parameters, encode_key, instant, written
 from tornado_session.caching.sql.sweeper import Sweeper
 from tornado_session.caching.sql.table import define_table
 from tornado_session.caching.sql.turns import Turns
-from tornado_session.errors import CacheError, CacheTimeoutError
+from tornado_session.errors import CacheError
 
 Write = Callable[[Parameters, Connection], int]
 
@@ -156,8 +157,8 @@ class SQLCache(DistributedCache):
         try:
             return await self._database.run(work, repeatable=repeatable)
         except CacheError as error:
-            # Has somebody dropped the table? The next call will look.
-            self._is_ready = isinstance(error, CacheTimeoutError)
+            # Somebody has dropped the table: the next call makes it again.
+            self._is_ready = not is_table_missing(error)
             raise
 
     async def _make_ready(self) -> None:

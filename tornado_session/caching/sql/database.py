@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, PoolProxiedConnection, StaticPool
@@ -12,6 +13,7 @@ from sqlalchemy.schema import ExecutableDDLElement
 
 from tornado_session.caching.sql.dialect import Dialect
 from tornado_session.caching.sql.failures import Failure, Kind
+from tornado_session.caching.sql.progress import Progress
 from tornado_session.caching.sql.turns import Turns
 from tornado_session.errors import CacheError
 
@@ -36,8 +38,11 @@ class Database:
         self._engine = engine.execution_options(**options)
         _keep_out_of_the_log(self._engine)
         self._dialect = dialect
-        self._has_one_connection = isinstance(engine.pool, StaticPool)
-        self._turns = Turns(1 if self._has_one_connection else max_connections)
+        self._turns = Turns(max_connections)
+        # A database in memory is one connection, which all calls share.
+        self._sharing: Callable[[], AbstractAsyncContextManager[None]] = (
+            Turns(1) if isinstance(engine.pool, StaticPool) else nullcontext
+        )
 
     async def run(self, work: Work[Result], *, repeatable: bool = False) -> Result:
         """Return what ``work`` returns; raise ``CacheError`` for whatever it raises.
@@ -66,27 +71,27 @@ class Database:
         return "\n".join(f"{str(element.compile(dialect=self._engine.dialect)).strip()};" for element in definitions)
 
     async def _attempt(self, work: Work[Result]) -> Result:
-        if not self._has_one_connection:
-            return await self._in_turn(work)
-        # A cancelled call loses its connection, and with the only one a database in memory would be lost. So a call on
-        # that goes on to its end by itself.
-        return await asyncio.shield(_retrieved(asyncio.create_task(self._in_turn(work))))
-
-    async def _in_turn(self, work: Work[Result]) -> Result:
         async with self._turns():
-            return await self._on_connection(work)
+            progress = Progress()
+            task = asyncio.create_task(self._on_connection(work, progress))
+            try:
+                return await asyncio.shield(task)
+            except asyncio.CancelledError:
+                progress.abandon(task)
+                raise
 
-    async def _on_connection(self, work: Work[Result]) -> Result:
-        # ``async with`` would make a task for every close; only a call that failed or was cancelled needs one.
-        connection = self._engine.connect()
-        await connection.start()
-        try:
-            result = await connection.run_sync(self._perform, work)
-        except BaseException:
-            await asyncio.shield(asyncio.create_task(connection.close()))
-            raise
-        await connection.close()
-        return result
+    async def _on_connection(self, work: Work[Result], progress: Progress) -> Result:
+        async with self._sharing():
+            connection = self._engine.connect()
+            await connection.start()
+            try:
+                if progress.is_abandoned:
+                    raise asyncio.CancelledError
+                progress.can_be_cancelled = self._dialect.can_be_cancelled
+                return await connection.run_sync(self._perform, work)
+            finally:
+                progress.can_be_cancelled = False
+                await connection.close()
 
     def _perform(self, connection: Connection, work: Work[Result]) -> Result:
         pooled = connection.connection
@@ -129,9 +134,3 @@ def _is_worth_repeating(failure: Failure, attempt: int, *, repeatable: bool) -> 
     if failure.kind is Kind.CONFLICT:
         return attempt < ATTEMPTS
     return failure.kind is Kind.LOST and repeatable and attempt == 1
-
-
-def _retrieved(task: asyncio.Task[Result]) -> asyncio.Task[Result]:
-    """Look at the outcome of a task when nobody is left to, so that asyncio does not complain."""
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())
-    return task

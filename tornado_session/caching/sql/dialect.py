@@ -54,6 +54,8 @@ class Dialect(ABC):
 
     max_connections: ClassVar[int] = 10
     """How many calls run at once, where nobody says otherwise."""
+    can_be_cancelled: ClassVar[bool] = True
+    """Whether a running statement may be cancelled, which closes its connection."""
     goes_away: ClassVar[bool] = True
     """Whether there is a server, which may be restarted while connections rest in the pool."""
 

@@ -24,6 +24,19 @@ _TIMEOUTS: Final = {
     3024,  # MySQL: max_execution_time
     "SQLITE_BUSY",  # the file was locked until the busy timeout
 }
+_LOST: Final = {
+    "57P01",  # PostgreSQL: it was shut down
+    "57P02",  # PostgreSQL: it crashed
+    "57P03",  # PostgreSQL: it is starting
+    2002,  # MySQL: no connection
+    2003,
+    2006,  # MySQL: the server has gone
+    2013,  # MySQL: the connection broke
+}
+# The classes of SQLSTATE whose texts speak of connections, rights, names and resources, never of a row. (On PostgreSQL,
+# that is. MySQL's errors have numbers here, and its texts quote the statement with its values.)
+_HARMLESS: Final = ("08", "25", "28", "3D", "3F", "40", "42", "53", "55", "57", "58")
+_UNKNOWN_TABLE: Final = {"42P01", "42S02", 1146}
 
 
 class Kind(Enum):
@@ -52,7 +65,7 @@ class Failure:
         original = _original(error)
         code = _code(original)
         self.kind = _kind(error, code)
-        self.cause = original if _is_harmless(error) else DriverError(_describe(original, code))
+        self.cause = original if _is_harmless(error, code) else DriverError(_describe(original, code))
         self.description = _describe(original, code)
 
     def error(self) -> CacheError:
@@ -70,6 +83,12 @@ class Failure:
         return "cannot be reached" if self.kind is Kind.LOST else "could not answer"
 
 
+def is_table_missing(error: CacheError) -> bool:
+    """Whether a call failed because there is no such table."""
+    cause = error.__cause__
+    return cause is not None and (_code(cause) in _UNKNOWN_TABLE or str(cause).startswith("no such table"))
+
+
 def _original(error: Exception) -> BaseException:
     return error if not isinstance(error, DBAPIError) or error.orig is None else error.orig
 
@@ -79,16 +98,21 @@ def _kind(error: Exception, code: str | int | None) -> Kind:
         return Kind.CONFLICT
     if code in _TIMEOUTS or isinstance(error, TimeoutError | PoolTimeoutError):
         return Kind.TIMEOUT
-    if isinstance(error, OSError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+    if code in _LOST or isinstance(error, OSError) or _is_disconnection(error):
         return Kind.LOST
-    return Kind.OTHER
+    # psycopg has no code for a server that it cannot reach.
+    return Kind.LOST if code is None and isinstance(error, OperationalError) else Kind.OTHER
 
 
-def _is_harmless(error: Exception) -> bool:
-    """Whether the driver speaks of the connection or the server, and not of the data."""
-    if isinstance(error, DBAPIError):
-        return isinstance(error, OperationalError) or error.connection_invalidated
-    return isinstance(error, OSError | PoolTimeoutError)
+def _is_disconnection(error: Exception) -> bool:
+    return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+def _is_harmless(error: Exception, code: str | int | None) -> bool:
+    """Whether the driver speaks of the connection, the server or the table, and not of the data."""
+    if isinstance(error, OperationalError | OSError | PoolTimeoutError) or _is_disconnection(error):
+        return True
+    return code in _UNKNOWN_TABLE or (isinstance(code, str) and code.startswith(_HARMLESS))
 
 
 def _code(error: BaseException) -> str | int | None:

@@ -21,6 +21,8 @@ class SQLite(OnConflictDialect):
     resolution = 1000
     # Measured: two are as fast as ten, which wait for each other's locks with ever longer naps.
     max_connections = 2
+    # The thread would go on all the same, and the connection, with its lock, stay open until it is collected.
+    can_be_cancelled = False
     goes_away = False
 
     @staticmethod

@@ -30,7 +30,7 @@ class MariaDBServer(ServerProcess):
             "--skip-grant-tables",
             "--skip-networking=0",
             "--skip-log-bin",
-            "--innodb-flush-log-at-trx-commit=0",
+            "--innodb-flush-log-at-trx-commit=2",
             "--innodb-buffer-pool-size=32M",
             "--innodb-lock-wait-timeout=5",
         ]

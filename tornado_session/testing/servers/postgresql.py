@@ -38,7 +38,6 @@ class PostgresServer(ServerProcess):
             "port": str(self.port),
             "unix_socket_directories": "",
             "fsync": "off",
-            "synchronous_commit": "off",
             "shared_buffers": "32MB",
         }
         settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
