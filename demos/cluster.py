@@ -125,31 +125,52 @@ async def keep_running(name: str, port: int) -> None:
 
 
 class Front:
-    """Passes every connection to the next process that takes it."""
+    """Passes every connection, and with it one request, to the next process that answers."""
 
     def __init__(self, ports: list[int]) -> None:
         self.ports = ports
         self.turns = itertools.cycle(range(len(ports)))
+        self.tasks: set[asyncio.Task[None]] = set()
 
-    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
-            worker_reader, worker_writer = await self.connect()
-            await asyncio.gather(pump(reader, worker_writer), pump(worker_reader, writer), return_exceptions=True)
+    def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Kept here, for the event loop alone does not keep a task alive.
+        task = asyncio.create_task(self.serve(reader, writer))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first = next(self.turns)
+        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            for port in (*self.ports[first:], *self.ports[:first]):
+                if await self.ask(port, head, reader, writer):
+                    break
         writer.close()
 
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        first = next(self.turns)
-        for port in (*self.ports[first:], *self.ports[:first]):
-            with suppress(ConnectionError):
-                return await asyncio.open_connection("127.0.0.1", port)
-        raise ConnectionError("no process answers")
+    async def ask(self, port: int, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Pass a request on, and its answer back; ``False`` if another process should be asked."""
+        try:
+            from_worker, to_worker = await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionError:
+            return False
+        to_worker.write(head)
+        body = asyncio.create_task(pump(reader, to_worker))
+        has_answered = await pump(from_worker, writer)
+        body.cancel()
+        to_worker.close()
+        # A process that died before it answered may have done what a POST asked for, so that is not asked again.
+        return has_answered or not head.startswith(b"GET ")
 
 
-async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
-    writer.close()
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    """Whether there was anything to pass on."""
+    passed_on = False
+    with suppress(ConnectionError):
+        while data := await reader.read(65536):
+            passed_on = True
+            writer.write(data)
+            await writer.drain()
+    return passed_on
 
 
 async def supervise(address: str, port: int) -> None:

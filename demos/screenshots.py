@@ -24,7 +24,7 @@ _FLAGS: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
-DESKTOP: Final = (1280, 860)
+DESKTOP: Final = (1280, 800)
 PHONE: Final = (375, 812)
 
 

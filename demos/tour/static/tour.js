@@ -73,7 +73,7 @@ async function tryPolicy(form, cell) {
   const began = performance.now();
   const answer = cell.dataset.method === "POST" ? await post(path, form) : await fetch(path);
   const { outcome } = await answer.json();
-  cell.textContent = `${outcome}, ${Math.round(performance.now() - began)} ms`;
+  cell.textContent = `${outcome}, ${Math.round(performance.now() - began)}\u00a0ms`;
 }
 
 function setUpPolicies() {
