@@ -52,16 +52,25 @@ def test_with_keys_tornado_keeps_a_secret_of_its_own_or_none() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"cache": MemoryCache}, r"cache must be MemoryCache\(\), not the class MemoryCache"),
-        ({"cache": {}}, r"cache must be MemoryCache\(\), not dict"),
-        ({"cache": None}, "cache must be MemoryCache"),
+        (
+            {"cache": MemoryCache},
+            r"cache must be a DistributedCache, such as MemoryCache\(\), not the class MemoryCache itself",
+        ),
+        ({"cache": {}}, r"cache must be a DistributedCache, such as MemoryCache\(\), not dict"),
+        ({"cache": None}, "cache must be a DistributedCache, such as MemoryCache"),
         ({"cookie_secret": None}, r"cookie_secret is missing: .*secrets\.token_urlsafe"),
         ({"cookie_secret": "too short"}, "has 9 characters, but needs at least 16; make one with: python -c"),
         ({"cookie_secret": ""}, "has 0 characters"),
         ({"cookie_secret": 7}, "cookie_secret must be a string or a dict of version to string, not int"),
-        ({"cookie_secret": {}, "key_version": 1}, "keys is empty; give at least one secret"),
+        (
+            {"cookie_secret": {}, "key_version": 1},
+            "cookie_secret does not work: keys is empty; give at least one secret",
+        ),
         ({"cookie_secret": {1: SECRET}}, "say with key_version which one is current"),
-        ({"cookie_secret": {1: SECRET}, "key_version": 2}, "current is 2, which is not among the key ids"),
+        (
+            {"cookie_secret": {1: SECRET}, "key_version": 2},
+            "key_version is 2, which is not among the versions of cookie_secret",
+        ),
         ({"cookie_secret": {1: SECRET, 2: "short"}, "key_version": 1}, "the secret of key 2 has 5 characters"),
         ({"key_version": 1}, "key_version goes with a dict of secrets"),
         ({"keys": {1: SECRET}}, r"keys must be KeyRing\(\{1: secret\}, current=1\), not dict"),

@@ -47,7 +47,7 @@ def session_settings(
 
     Everything is checked here: ``ConfigurationError`` names argument and remedy. Two applications share nothing.
     """
-    _check_type("cache", cache, DistributedCache, "MemoryCache()")
+    _check_type("cache", cache, DistributedCache, "a DistributedCache, such as MemoryCache()")
     _check_type("session", session, SessionOptions | None, "SessionOptions(...)")
     _check_type("temp_data", temp_data, TempDataProvider | None, "CookieTempDataProvider(...)")
     _check_type("keys", keys, KeyRing | None, "KeyRing({1: secret}, current=1)")
@@ -153,7 +153,7 @@ class Sessions:
                 return await self.cache.remove(key)
         return False
 
-    async def revoke_all(self, owner: str, *, keep: str | None = None) -> int:
+    async def revoke_all(self, owner: str, keep: str | None = None) -> int:
         """End all sessions of an owner, except the one whose id is ``keep``, and return how many ended.
 
         Safe to repeat. Goes over the owner's sessions until it finds none to end: a session that was stored before the
@@ -219,7 +219,7 @@ def _keys_from(cookie_secret: Secret | Mapping[int, Secret] | None, key_version:
 def _check_type(name: str, value: object, kind: Any, example: str) -> None:
     if not isinstance(value, kind):
         # Its type, never the value itself: it may well be a secret.
-        given = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+        given = f"the class {value.__name__} itself" if isinstance(value, type) else type(value).__name__
         raise ConfigurationError(f"{name} must be {example}, not {given}")
 
 

@@ -72,7 +72,7 @@ def test_a_ring_that_cannot_work_is_refused_without_showing_a_secret(keys: Any, 
     [
         (OLD, 1, "key_version goes with a dict of secrets, but cookie_secret is a single one"),
         ({1: OLD}, None, "cookie_secret is a dict of versions; say with key_version which one is current"),
-        ({1: OLD}, 2, "current is 2, which is not among the key ids"),
+        ({1: OLD}, 2, "key_version is 2, which is not among the versions of cookie_secret"),
         (42, None, "cookie_secret must be a string or a dict of version to string, not int"),
         ([OLD], None, "cookie_secret must be a string or a dict of version to string, not list"),
     ],

@@ -40,7 +40,7 @@ class MemoryCache(DistributedCache):
 
     never_waits = True
 
-    def __init__(self, *, max_size: int = 200 * 2**20, clock: Callable[[], float] = time) -> None:
+    def __init__(self, max_size: int = 200 * 2**20, clock: Callable[[], float] = time) -> None:
         if isinstance(max_size, bool) or not isinstance(max_size, int) or max_size <= 0:
             raise ConfigurationError(f"max_size is a positive number of bytes, but this is {max_size!r}")
         self._max_size = max_size

@@ -3,7 +3,7 @@
 import hmac
 from collections.abc import Callable, Mapping
 from time import time
-from typing import Final
+from typing import Any, Final
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -53,17 +53,27 @@ class KeyRing:
 
         A single secret has the id 0, as in Tornado, so it can later become ``{0: old, 1: new}``.
         """
+        secrets: dict[Any, Secret]
         if isinstance(cookie_secret, str | bytes):
             if key_version is not None:
                 raise ConfigurationError("key_version goes with a dict of secrets, but cookie_secret is a single one")
-            return cls({0: cookie_secret}, current=0)
-        if not isinstance(cookie_secret, Mapping):
+            secrets, key_version = {0: cookie_secret}, 0
+        elif isinstance(cookie_secret, Mapping):
+            secrets = dict(cookie_secret)
+        else:
             raise ConfigurationError(
                 f"cookie_secret must be a string or a dict of version to string, not {type(cookie_secret).__name__}"
             )
         if key_version is None:
             raise ConfigurationError("cookie_secret is a dict of versions; say with key_version which one is current")
-        return cls({version: secret for version, secret in cookie_secret.items()}, current=key_version)  # noqa: C416
+        if secrets and key_version not in secrets:
+            raise ConfigurationError(
+                f"key_version is {key_version!r}, which is not among the versions of cookie_secret"
+            )
+        try:
+            return cls(secrets, current=key_version)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"cookie_secret does not work: {error}") from None
 
     def __repr__(self) -> str:
         return f"KeyRing(ids={list(self._secrets)!r}, current={self._current!r})"
