@@ -142,7 +142,7 @@ class SessionMixin(_Handler):
             self.write(chunk)
         try:
             if self._temp_data is not None:
-                self._save_temp_data()
+                self._save_temp_data(may_become_304=True)
             exchange.close()
             commit = exchange.start_commit()
         except Exception as error:  # noqa: BLE001 - whatever it is, the browser gets an answer
@@ -216,18 +216,23 @@ class SessionMixin(_Handler):
                 self._exchange.close()
         return self._exchange
 
-    def _save_temp_data(self) -> None:
+    def _save_temp_data(self, *, may_become_304: bool = False) -> None:
         assert self._exchange is not None
         if self._temp_data is None or not self._temp_data.is_touched:
             return
         self._exchange.save_temp_data(
             self._temp_data,
-            consume=self.request.method != "HEAD" and self._status_code != 304 and not self._becomes_304(),
+            consume=self.request.method != "HEAD"
+            and self._status_code != 304
+            and not (may_become_304 and self._becomes_304()),
             is_redirect=300 <= self._status_code < 400 and "Location" in self._headers,
         )
 
     def _becomes_304(self) -> bool:
-        """Tell whether Tornado is about to turn this response into a 304, whose reader sees nothing new."""
+        """Tell whether Tornado is about to turn this response into a 304, whose reader sees nothing new.
+
+        It does so when a response is finished that was not streamed.
+        """
         if "If-None-Match" not in self.request.headers or self._headers_written or "Etag" in self._headers:
             return False
         if self._status_code != 200 or self.request.method not in ("GET", "HEAD"):

@@ -314,6 +314,21 @@ async def test_streaming_consumes_what_was_read_before_the_first_chunk() -> None
 
 
 @pytest.mark.gen_test
+async def test_streaming_never_becomes_a_304_and_consumes_whatever_etag_the_browser_has() -> None:
+    async def stream(handler: Any) -> None:
+        handler.write(handler.temp_data["notice"])
+        await handler.flush()
+
+    async with serve([*PAGES, ("/stream", page(stream))]) as site:
+        browser = await left(site)
+
+        response = await browser.fetch("/stream", headers={"If-None-Match": "*"})
+
+        assert (response.code, response.body) == (200, b"xxxxx")
+        assert await held(browser) == 0
+
+
+@pytest.mark.gen_test
 async def test_what_is_read_after_the_first_chunk_stays_for_the_next_page() -> None:
     async def stream(handler: Any) -> None:
         await handler.flush()
