@@ -86,7 +86,7 @@ def read_reply(reply: Any) -> str:
 def pages_of_both(opener: OpenerDirector, url: str) -> list[str]:
     """Ask until each of the two processes has answered, which takes a moment when one of them has just begun."""
     pages: dict[str, str] = {}
-    for _ in range(200):
+    for _ in range(400):
         page = read(opener, url)
         answered = re.search(r"process ([AB])</h1>", page)
         assert answered is not None
