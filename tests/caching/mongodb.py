@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
@@ -21,6 +22,8 @@ CLIENTS = (pymongo.AsyncMongoClient, MotorClient, AsyncIOMotorClient)
 # The sweep of expired documents never comes: no test can pass by its help.
 UNSWEPT = ("--setParameter", "ttlMonitorEnabled=false")
 HOUR = timedelta(hours=1)
+# As short as the machine allows: a busy one would let entries end between two calls.
+MOMENT = timedelta(milliseconds=300) * min(3, max(1, os.getloadavg()[0] / (os.cpu_count() or 1)))
 SLIDING = CacheEntryOptions(sliding=HOUR)
 THROTTLED = CacheEntryOptions(sliding=HOUR, refresh_interval=HOUR)
 FOREVER = CacheEntryOptions()

@@ -17,6 +17,7 @@ from tests.caching.mongodb import (
     CLIENTS,
     FOREVER,
     HOUR,
+    MOMENT,
     SLIDING,
     THROTTLED,
     UNSWEPT,
@@ -34,8 +35,6 @@ from tornado_session.errors import CacheError
 from tornado_session.testing.cache_contract import CacheContract
 from tornado_session.testing.servers.mongodb import MongoServer
 
-MOMENT = timedelta(milliseconds=300)
-
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
@@ -52,11 +51,17 @@ class OnMongo(CacheContract):
         self.url = url
 
     async def make_cache(self) -> DistributedCache:
-        self.context = new_collection(self.client_class, self.url)
-        return MongoCache(await self.context.__aenter__())
+        self.connection = connected(self.client_class, self.url)
+        client = await self.connection.__aenter__()
+        # One collection for all tests, with its indexes: their making would hold up the first calls of each.
+        self.collection = client["tornado_session_tests"]["contract"]
+        cache = MongoCache(self.collection)
+        await cache.ensure_indexes()
+        return cache
 
     async def close_cache(self, cache: DistributedCache) -> None:
-        await self.context.__aexit__(None, None, None)
+        await self.collection.delete_many({})
+        await self.connection.__aexit__(None, None, None)
 
     async def advance(self, duration: timedelta) -> None:
         await asyncio.sleep(duration.total_seconds())
@@ -241,13 +246,13 @@ def test_the_clock_of_the_client_does_not_matter(
         async with new_collection(client_class, url) as collection:
             cache = MongoCache(collection)
             now = true_now(UTC)
-            await cache.set("sliding", b"", CacheEntryOptions(sliding=2 * MOMENT))
             await cache.set("absolute", b"", CacheEntryOptions(absolute=now + HOUR / 2))
-            await cache.set("relative", b"", CacheEntryOptions(relative=2 * MOMENT))
             with pytest.raises(ValueError, match="future"):
                 await cache.set("past", b"", CacheEntryOptions(absolute=now - HOUR / 2))
+            await cache.set("sliding", b"", CacheEntryOptions(sliding=4 * MOMENT))
+            await cache.set("relative", b"", CacheEntryOptions(relative=4 * MOMENT))
 
-            await asyncio.sleep(MOMENT.total_seconds())
+            await asyncio.sleep(2 * MOMENT.total_seconds())
             assert await cache.get("sliding") is not None
             assert await cache.get("relative") is not None
             entry = await cache.get("absolute")
@@ -255,7 +260,7 @@ def test_the_clock_of_the_client_does_not_matter(
             assert entry.refreshed is not None
             assert abs(entry.refreshed - now) < timedelta(seconds=30)
 
-            await asyncio.sleep(1.1 * MOMENT.total_seconds())
+            await asyncio.sleep(2.1 * MOMENT.total_seconds())
             assert await cache.get("sliding") is not None
             assert await cache.get("relative") is None
 
@@ -292,12 +297,14 @@ async def test_a_slide_that_is_not_due_writes_nothing(client_class: Any, url: st
         await cache.set("one", b"", THROTTLED)
         await cache.set("two", b"", THROTTLED)
         await cache.set("fixed", b"", CacheEntryOptions(relative=HOUR))
+        await cache.set("forever", b"", FOREVER)
         before = await collection.find().to_list(None)
         written = await oplog_entries(collection)
 
         await cache.get("one")
         await cache.get("fixed")
-        await asyncio.gather(*(cache.get(key) for key in ("one", "two", "fixed")))
+        await cache.get("forever")
+        await asyncio.gather(*(cache.get(key) for key in ("one", "two", "fixed", "forever")))
         await cache.refresh("two")
 
         assert await collection.find().to_list(None) == before

@@ -55,6 +55,23 @@ async def test_reads_go_to_the_primary_and_writes_keep_the_write_concern(client_
 
 
 @with_each_client
+async def test_writes_that_the_write_concern_does_not_cover_are_errors_of_each_caller(
+    client_class: Any, url: str
+) -> None:
+    async with new_collection(client_class, url) as collection:
+        cache = MongoCache(collection.with_options(write_concern=WriteConcern(w=9, wtimeout=100)))
+
+        alone = await asyncio.gather(cache.set("key", b"", FOREVER), return_exceptions=True)
+        together = await asyncio.gather(
+            *(cache.set(f"key{number}", b"", FOREVER) for number in range(4)), return_exceptions=True
+        )
+
+        for error in (*alone, *together):
+            assert isinstance(error, CacheError)
+            assert isinstance(error.__cause__, pymongo.errors.WriteConcernError)
+
+
+@with_each_client
 async def test_an_index_that_is_in_the_way_is_one_line_that_names_the_commands(client_class: Any, url: str) -> None:
     async with new_collection(client_class, url) as collection:
         await collection.create_index("exp", expireAfterSeconds=3600)

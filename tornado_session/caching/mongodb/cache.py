@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
@@ -11,6 +12,7 @@ from tornado_session.caching.contract import CacheEntry, CacheEntryOptions, Dist
 from tornado_session.caching.mongodb import documents, driver
 from tornado_session.caching.mongodb.documents import Document, Write
 from tornado_session.caching.mongodb.indexes import Indexes
+from tornado_session.errors import CacheError
 
 if TYPE_CHECKING:
     from tornado_session.caching.mongodb.driver import AnyCollection
@@ -29,10 +31,12 @@ class _Read(NamedTuple):
 class MongoCache(DistributedCache):
     """Keeps entries in a collection of PyMongo's ``AsyncMongoClient`` or of Motor (either of its clients).
 
+    For MongoDB 4.4 and later: a server alone, a replica set, or a sharded cluster with hashed ``_id`` as shard key.
     ``collection`` should hold nothing else. Its client stays the application's: it may be made before the event loop
     runs, but after a fork, and works in one loop only; elsewhere calls raise ``ConfigurationError``. Writes use the
     collection's write concern ("majority" is the one under which a fail-over loses nothing); reads go to the primary
-    whatever the client's options say. ``timeout`` bounds every command, finding a server included.
+    whatever the client's options say. ``timeout`` bounds every command, finding a server included, and the wait for
+    earlier calls of the same key.
 
     A call that is alone is one command. Calls of parallel requests go out together, at most ``batch_size`` of them:
     reads as one ``find`` and, where the expiry of some is due, one update; writes as one bulk write.
@@ -101,7 +105,8 @@ class MongoCache(DistributedCache):
                 for document in page:
                     yield document["_id"], documents.entry(document)
         finally:
-            await cursor.close()
+            with suppress(CacheError), self._calls.bounded():
+                await cursor.close()
 
     async def _page(self, cursor: Any) -> list[Document]:
         with self._calls.bounded():

@@ -18,6 +18,7 @@ from pymongo.errors import (
     PyMongoError,
     WriteConcernError,
     WriteError,
+    WTimeoutError,
 )
 from pymongo.read_preferences import ReadPreference
 
@@ -149,8 +150,9 @@ async def _write_one(collection: AsyncCollection[Document], one: Write) -> dict[
 
 def _failures(error: BulkWriteError) -> dict[int, WriteError]:
     for failure in error.details["writeConcernErrors"]:
-        # Some of the writes may be lost in a fail-over, and nobody knows which.
-        raise WriteConcernError(failure.get("errmsg", ""), failure.get("code")) from None
+        # The writes are made, but a fail-over may undo some of them, and nobody knows which.
+        kind = WTimeoutError if error.timeout else WriteConcernError
+        raise kind(failure.get("errmsg", ""), failure.get("code")) from None
     return {
         failure["index"]: WriteError(failure.get("errmsg", ""), failure.get("code"))
         for failure in error.details["writeErrors"]

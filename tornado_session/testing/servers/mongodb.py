@@ -158,8 +158,8 @@ class _Member(MongoServer):
 
 def _configuration(members: Sequence[MongoServer]) -> dict[str, Any]:
     hosts = [{"_id": number, "host": f"127.0.0.1:{member.port}"} for number, member in enumerate(members)]
-    # A lost primary is noticed within half a second instead of ten.
-    settings = {"electionTimeoutMillis": 500, "heartbeatIntervalMillis": 200}
+    # A lost primary is noticed within two seconds instead of ten; on a busy machine less would unseat a living one.
+    settings = {"electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 500}
     return {"_id": REPLICA_SET, "members": hosts, "settings": settings}
 
 
