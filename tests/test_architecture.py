@@ -26,6 +26,7 @@ FLOORS = [
     ["deadline", "serializer", "cookies", "protection", "caching"],
     ["merge", "options", "record", "session_cookie"],
     ["values", "store", "temp_data"],
+    ["session_state"],
     ["session"],
     ["application", "flash"],
     ["exchange"],

@@ -273,7 +273,7 @@ async def always_overtaken(*_: Any, **__: Any) -> None:
 
 
 async def test_after_ten_tries_a_merge_gives_up_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tornado_session.session._FIRST_PAUSE", 0)
+    monkeypatch.setattr("tornado_session.session_state._FIRST_PAUSE", 0)
     place = Place()
     await place.browser.write(a=1)
     visit = await place.browser.begin()
@@ -290,7 +290,7 @@ async def test_after_ten_tries_a_merge_gives_up_and_says_so(monkeypatch: pytest.
 
 
 async def test_a_storm_answers_409_and_the_next_request_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tornado_session.session._FIRST_PAUSE", 0)
+    monkeypatch.setattr("tornado_session.session_state._FIRST_PAUSE", 0)
 
     class Count(SessionMixin, RequestHandler):
         def get(self) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.interleaving import Schedule, SteppedCache, run, schedules
 from tests.visits import Browser, Visit, make_sessions
-from tornado_session import MemoryCache, SessionOptions, Sessions, session, session_settings
+from tornado_session import MemoryCache, SessionOptions, Sessions, session_settings, session_state
 from tornado_session.application import SETTING
 from tornado_session.record import SessionRecord
 from tornado_session.testing import FakeClock
@@ -23,7 +23,7 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     async def no_pause(attempt: int) -> None:
         await asyncio.sleep(0)
 
-    monkeypatch.setattr(session, "_pause", no_pause)
+    monkeypatch.setattr(session_state, "_pause", no_pause)
 
 
 class Scene:

@@ -725,7 +725,7 @@ async def test_modify_of_an_ended_session_is_readable_and_not_stored() -> None:
 async def test_modify_that_is_overtaken_ten_times_says_so_and_loses_nothing_silently(
     policy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tornado_session.session._FIRST_PAUSE", 0)
+    monkeypatch.setattr("tornado_session.session_state._FIRST_PAUSE", 0)
     place = Place(on_conflict=policy)
     await place.browser.write(count=0)
     visit = await place.browser.begin()
@@ -742,7 +742,7 @@ async def test_modify_that_is_overtaken_ten_times_says_so_and_loses_nothing_sile
 async def test_a_move_that_is_overtaken_ten_times_under_last_write_wins_leaves_the_old_session_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tornado_session.session._FIRST_PAUSE", 0)
+    monkeypatch.setattr("tornado_session.session_state._FIRST_PAUSE", 0)
     place = Place(on_conflict="last_write_wins")
     await place.browser.write(a=1)
     visit = await place.browser.begin()

@@ -8,7 +8,8 @@ from tornado_session.application import Sessions
 from tornado_session.deadline import begin
 from tornado_session.errors import CacheError, ProtectionError, ResponseStartedError, SessionUnavailableError
 from tornado_session.protection.protector import Protector
-from tornado_session.session import Session, SessionHost, logger
+from tornado_session.session import Session
+from tornado_session.session_state import SessionHost, logger
 from tornado_session.temp_data.dictionary import TempData
 
 # Directives that let a cache keep or share a response, and so contradict the no-store that a Set-Cookie calls for.

@@ -1,0 +1,284 @@
+"""SessionState: what is known of a stored session, and how it is loaded and saved."""
+
+import asyncio
+import logging
+import random
+import secrets
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import Any, Final, Protocol
+
+from tornado_session import serializer
+from tornado_session.errors import CacheError, SessionConflictError, SessionUnavailableError
+from tornado_session.merge import merge, merge_one
+from tornado_session.record import SessionRecord, UnreadableRecordError
+from tornado_session.session_cookie import KEY_SIZE
+from tornado_session.store import SessionStore, StoredSession
+from tornado_session.values import NOTHING, SessionValues
+
+logger = logging.getLogger("tornado_session.session")
+
+_MOST_TRIES: Final = 10
+_FIRST_PAUSE: Final = 0.004
+_LONGEST_PAUSE: Final = 0.5
+
+KEEP: Any = object()
+"""Said of an owner: it stays who it is when the session moves, which a parallel request may have changed."""
+
+
+class SessionHost(Protocol):
+    """What a session asks of the request that it belongs to."""
+
+    @property
+    def headers_sent(self) -> bool: ...
+
+    def explain_not_loaded(self) -> str: ...
+
+    def renew_xsrf_token(self) -> None: ...
+
+
+class SessionState(SessionValues):
+    """The half of a session that meets the cache; ``Session`` is the half that meets the handler."""
+
+    # A request pays for each attribute that its session sets, so what most sessions leave alone stands here.
+    _record: SessionRecord | None = None
+    _version: int | None = None
+    _expires: datetime | None = None
+    _id = ""
+    _created = 0.0
+    _owner: str | None = None
+    _label: str | None = None
+    _is_loaded = False
+    _is_unavailable = False
+    _is_new = True
+    _is_expired = False
+    _is_ended = False
+    _is_closed = False
+    _is_dropped = False
+    _was_cleared = False
+    _was_destroyed = False
+    _must_delete_cookie = False
+    _has_cookie_of_old_key = False
+    _lock: asyncio.Lock | None = None
+
+    def __init__(
+        self, store: SessionStore, key: bytes | None, host: SessionHost, *, blocked_reason: str | None = None
+    ) -> None:
+        super().__init__()
+        self._store = store
+        self._options = store.options
+        self._host = host
+        self._blocked_reason = blocked_reason
+        self._key = None if blocked_reason else key
+        self._cookie_key = self._key  # What the browser holds, whatever happens to the session.
+
+    @property
+    def _can_be_stored(self) -> bool:
+        return not (self._is_unavailable or self._is_ended or self._blocked_reason)
+
+    @property
+    def _cache_key(self) -> str:
+        if self._key is None:
+            self._key = secrets.token_bytes(KEY_SIZE)
+        return self._store.cache_key(self._key)
+
+    def _alone(self) -> asyncio.Lock:
+        """Let what one request asks of the cache go one after the other, or a commit could overtake a destroy."""
+        if self._lock is None:
+            self._lock = asyncio.Lock()
+        return self._lock
+
+    # -- loading ------------------------------------------------------------------------------------------------------
+
+    async def _fetch(self, *, refresh: bool) -> None:
+        if self._key is None or self._is_ended or (self._record is None and self._key != self._cookie_key):
+            self._values, self._may_have_changed = {}, False
+            self._owner = self._label = None
+            self._is_loaded = True
+            return
+        try:
+            stored = await self._store.load_in_time(self._cache_key, refresh=refresh)
+        except (CacheError, UnreadableRecordError) as error:
+            self._is_unavailable = not self._is_loaded
+            if isinstance(error, UnreadableRecordError):
+                raise SessionUnavailableError(f"{error}. It is left as it is") from None
+            raise
+        self._is_loaded, self._is_unavailable = True, False
+        self._adopt(stored)
+
+    def _adopt(self, stored: StoredSession | None) -> None:
+        if stored is None or stored.record is None:
+            self._lose(stored)
+            return
+        if self._record is not None and self._record.id != stored.record.id:
+            self._lose(stored)
+            return
+        self._take(stored.record, stored.version)
+        self._expires = stored.entry.expires
+        self._values = stored.record.values
+        self._is_new = self._is_expired = self._may_have_changed = self._was_cleared = False
+
+    def _lose(self, stored: StoredSession | None) -> None:
+        self._values, self._may_have_changed = {}, False
+        self._owner = self._label = None
+        if self._record is not None:
+            self._end()
+            return
+        self._version = stored.version if stored else None
+        self._is_expired = True
+        if stored is not None and stored.has_moved:
+            self._is_ended = True
+        logger.info("The session of a genuine cookie has ended; a new one begins.")
+
+    def _take(self, record: SessionRecord, version: int) -> None:
+        self._record, self._version = record, version
+        self._id, self._created = record.id, record.created
+        self._owner, self._label = record.owner, record.label
+        self._stored_data = record.data
+
+    def _end(self) -> None:
+        """Note that another request has ended the session: from now on nothing of it is stored."""
+        logger.info("Session %s was ended by another request; what this one changed is not stored.", self._id)
+        self._record = self._version = None
+        self._is_ended = True
+
+    def _start_anew(self) -> None:
+        """Forget all that is stored of the session, as if it had never been."""
+        self._record = self._version = self._expires = None
+        self._values, self._stored_data = {}, NOTHING
+        self._may_have_changed = self._was_cleared = self._is_ended = False
+        self._id, self._created = "", 0.0
+        self._owner = self._label = None
+        self._is_new = True
+
+    # -- saving -------------------------------------------------------------------------------------------------------
+
+    async def _save(self, change: Callable[[dict[str, Any]], dict[str, Any]] | None = None) -> None:
+        if self._was_cleared and change is None and not self._values and self._owner is None and self._label is None:
+            await self._store.remove(self._cache_key)
+            self._start_anew()
+        else:
+            await self._in_turn(self._put, change)
+
+    def _begin_under_new_key(self, owner: str | None) -> None:
+        self._key = None if self._blocked_reason else secrets.token_bytes(KEY_SIZE)
+        self._id, self._created = secrets.token_urlsafe(16), self._store.clock()
+        self._owner = self._owner if owner is KEEP else owner
+        self._version = None
+
+    async def _move(self, owner: str | None) -> None:
+        # The old record is marked, then the new one is stored, then the mark goes. Whoever stops in between leaves a
+        # visitor who is signed out, never two live sessions. Whoever revokes the owner's sessions in between finds the
+        # mark, the new record, or both; and if it took the mark, the new record goes too.
+        old = self._cache_key
+        await self._in_turn(self._mark_moved)
+        if self._is_ended:
+            return
+        self._record = None
+        # If storing under the new key fails and the handler goes on, nothing of it is stored anywhere.
+        self._stored_data, self._may_have_changed = NOTHING, True
+        self._begin_under_new_key(owner)
+        record = self._make_record(self._values)
+        version = await self._store.add(self._cache_key, record)
+        if version is None or not await self._store.remove(old):
+            await self._store.remove(self._cache_key)
+            self._end()
+            return
+        self._note_stored(record, version)
+
+    async def _in_turn(
+        self,
+        store: Callable[[dict[str, Any]], Coroutine[Any, Any, bool]],
+        change: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    ) -> None:
+        if self._store.never_waits:
+            await self._store_until_done(store, change)
+            return
+        async with self._store.turns.take(self._cache_key):
+            await self._store_until_done(store, change)
+
+    async def _store_until_done(
+        self,
+        store: Callable[[dict[str, Any]], Coroutine[Any, Any, bool]],
+        change: Callable[[dict[str, Any]], dict[str, Any]] | None,
+    ) -> None:
+        """Try ``store`` with what is to be stored until no other request comes in between, or the session has ended."""
+        values = self._values
+        for attempt in range(_MOST_TRIES):
+            await _pause(attempt)
+            if await store(values if change is None else change(values)):
+                return
+            theirs = await self._store.load(self._cache_key, refresh=False)
+            if not self._goes_on_with(theirs):
+                self._end()
+                return
+            values = self._resolved(theirs, must_merge=change is not None)
+        if self._options.on_conflict == "last_write_wins" and store == self._put and change is None:
+            # Each try was overtaken by another write, which would have replaced this one.
+            return
+        raise SessionConflictError(f"Session {self._id} was changed by others {_MOST_TRIES} times in a row. Try again")
+
+    async def _put(self, values: dict[str, Any]) -> bool:
+        record = self._make_record(values)
+        if self._version is None:
+            version = await self._store.add(self._cache_key, record)
+        else:
+            version = await self._store.replace(self._cache_key, record, self._version)
+        if version is None:
+            return False
+        self._note_stored(record, version)
+        return True
+
+    async def _mark_moved(self, values: dict[str, Any]) -> bool:
+        assert self._record is not None
+        assert self._version is not None
+        # What cannot be stored must fail before the old record is gone.
+        self._store.check_size(self._cache_key, self._make_record(values))
+        return await self._store.mark_moved(self._cache_key, self._record, self._version) is not None
+
+    def _make_record(self, values: dict[str, Any]) -> SessionRecord:
+        if not self._id:
+            self._id = secrets.token_urlsafe(16)
+        self._created = self._created or self._store.clock()
+        data = self._snapshot if values is self._values else None
+        self._snapshot = None
+        if data is None:
+            data = serializer.dumps(values, name="session")
+        return SessionRecord(self._id, self._created, self._owner, self._label, values, data)
+
+    def _note_stored(self, record: SessionRecord, version: int) -> None:
+        # Not owner and label: they may have been changed while the trip was under way.
+        self._record, self._version, self._stored_data = record, version, record.data
+        self._expires = self._store.expires(record.created)
+        self._was_cleared = self._has_cookie_of_old_key = False
+
+    def _goes_on_with(self, theirs: StoredSession | None) -> bool:
+        """Tell whether what another request left under the key is this session, or makes room for it."""
+        if theirs is not None and theirs.has_moved:
+            return False
+        if self._record is None:
+            return True
+        return theirs is not None and theirs.record is not None and theirs.record.id == self._record.id
+
+    def _resolved(self, theirs: StoredSession | None, *, must_merge: bool) -> dict[str, Any]:
+        """Say what to store now that another request has stored ``theirs``."""
+        if theirs is None or theirs.record is None:
+            self._version = theirs.version if theirs else None
+            return self._values
+        if self._options.on_conflict == "fail" and not must_merge:
+            raise SessionConflictError(f"Session {self._id} was changed by another request meanwhile. Load it again")
+        base, base_values = self._record, serializer.loads(self._stored_data)
+        owner, label = self._owner, self._label
+        self._take(theirs.record, theirs.version)
+        self._owner = merge_one(base.owner if base else None, owner, theirs.record.owner)
+        self._label = label
+        if must_merge or self._options.on_conflict == "merge":
+            self._label = merge_one(base.label if base else None, label, theirs.record.label)
+            self._values = merge(base_values, self._values, theirs.record.values)
+        return self._values
+
+
+async def _pause(attempt: int) -> None:
+    """Wait a random while, longer at each attempt after the second, so that processes in parallel come apart."""
+    if attempt > 1:
+        await asyncio.sleep(random.uniform(0, min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE)))  # noqa: S311
