@@ -23,7 +23,7 @@ TAGGED = CacheEntryOptions(sliding=timedelta(minutes=20), tag="red")
 class OnRedis(CacheContract):
     """The contract on a real server, found under ``self.url``."""
 
-    moment = timedelta(milliseconds=200)
+    moment = timedelta(milliseconds=300)
     url: str
     client: Any
 

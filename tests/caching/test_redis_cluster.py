@@ -114,6 +114,7 @@ def test_more_parallel_calls_than_the_client_may_have_connections_succeed(cluste
         client = RedisCluster.from_url(cluster.url, max_connections=64)
         here = Place(client)
         try:
+            await here.cache.get("key")  # connects: until then the calls wait for that
             versions = await asyncio.gather(*(here.cache.set(f"key{number}", b"", TAGGED) for number in range(200)))
             assert len(await here.listed("red")) == 200
             await remove_all(client, here.prefix)

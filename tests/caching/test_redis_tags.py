@@ -2,7 +2,7 @@
 
 import asyncio
 import struct
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -11,10 +11,11 @@ import pytest
 from tests.caching.redis_support import FOREVER, SLIDING, TAGGED, Place, commands_of, place
 from tests.services import service_url
 from tornado_session.caching.contract import CacheEntryOptions
+from tornado_session.caching.redis import RedisCache
 from tornado_session.testing.servers.redis import RedisServer
 
 DAY = timedelta(days=1)
-PROMISE_AT = 49  # as drawn in entry.lua
+TOKEN_AT, PROMISE_AT = 41, 49  # as drawn in entry.lua
 
 
 @pytest.fixture(scope="module")
@@ -121,17 +122,11 @@ def test_an_entry_that_came_back_before_its_dead_member_was_removed_stays_in_the
         async with place(url) as here:
             await here.cache.set("key", b"", TAGGED)
             await here.cache.remove("key")
-            runner: Any = here.cache._runner
-            call_all = runner.call_all
 
-            async def come_back_after_the_look(calls: Any) -> Any:
-                replies = await call_all(calls)
-                if calls[0].arguments == (b"peek",):
-                    runner.call_all = call_all
-                    await here.cache.set("key", b"back", TAGGED)
-                return replies
+            async def come_back(_: Any) -> None:
+                await here.cache.set("key", b"back", TAGGED)
 
-            runner.call_all = come_back_after_the_look
+            after_the_first_reply(here, b"peek", come_back)
 
             assert await here.listed("red") == []
             assert await here.listed("red") == ["key"]
@@ -226,8 +221,69 @@ def test_an_entry_is_indexed_again_only_when_its_promise_runs_out(url: str, shar
 
             after = await commands_of(here.client)
             assert after["zadd"] - before["zadd"] == 1
+            if not sharded:
+                assert await here.members("red") == 1, "the former member was left behind"
 
     asyncio.run(use())
+
+
+def test_an_entry_whose_tag_changes_while_it_is_indexed_is_indexed_under_the_new_one(url: str, sharded: bool) -> None:
+    async def use() -> None:
+        async with place(url, sharded=sharded) as here:
+            await here.cache.set("key", b"red", TAGGED)
+            await let_the_promise_run_out(here, "key")
+
+            other = RedisCache(here.client, here.prefix, sharded=sharded)
+
+            async def change_the_tag(_: Any) -> None:
+                await other.set("key", b"blue", CacheEntryOptions(sliding=DAY, tag="blue"))
+                await let_the_promise_run_out(here, "key")
+
+            after_the_first_reply(here, b"read", change_the_tag)
+            entry = await here.cache.get("key")
+
+            assert entry is not None
+            assert entry.value == b"blue"
+            for _ in range(2):
+                assert await here.listed("red") == []
+                assert await here.listed("blue") == ["key"]
+
+    asyncio.run(use())
+
+
+def test_an_entry_that_comes_too_late_after_its_member_is_indexed_again(url: str) -> None:
+    async def use() -> None:
+        async with place(url, sharded=True) as here:
+            await here.cache.set("key", b"old", SLIDING)
+
+            async def let_a_minute_pass(replies: list[Any]) -> None:
+                token, far = struct.unpack(">dd", replies[0])
+                replies[0] = struct.pack(">dd", token - 60e6, far)
+
+            after_the_first_reply(here, here.name("key").encode(), let_a_minute_pass)
+            await here.cache.set("key", b"new", TAGGED)
+
+            assert await here.members("red") == 2
+            assert await here.listed("red") == ["key"]
+            (token,) = struct.unpack(">d", await here.client.getrange(here.name("key"), TOKEN_AT, TOKEN_AT + 7))
+            assert abs(token / 1e6 - await now(here)) < 10
+
+    asyncio.run(use())
+
+
+def after_the_first_reply(here: Place, argument: bytes, act: Callable[[list[Any]], Awaitable[None]]) -> None:
+    """Have ``act`` done between the first call with this argument and the next step, with the replies to change."""
+    runner: Any = here.cache._runner
+    call_all = runner.call_all
+
+    async def call_and_act(calls: Any) -> Any:
+        replies = await call_all(calls)
+        if calls[0].arguments[0] == argument:
+            runner.call_all = call_all
+            await act(replies)
+        return replies
+
+    runner.call_all = call_and_act
 
 
 def test_parallel_writers_of_one_tag_lose_no_entry(url: str, sharded: bool) -> None:
@@ -268,6 +324,7 @@ async def let_the_promise_run_out(here: Place, key: str) -> None:
     """Make the entry's promise, its member's score and the index end a minute from now, as after a day of reading."""
     soon = (await now(here) + 60) * 1e6
     await here.client.setrange(here.name(key), PROMISE_AT, struct.pack(">d", soon))
-    for member in await here.client.zrange(here.name("tag:red"), 0, -1):
-        await here.client.zadd(here.name("tag:red"), {member: soon})
-    await here.client.pexpire(here.name("tag:red"), timedelta(minutes=1))
+    for index in ("tag:red", "tag:blue"):
+        for member in await here.client.zrange(here.name(index), 0, -1):
+            await here.client.zadd(here.name(index), {member: soon})
+        await here.client.pexpire(here.name(index), timedelta(minutes=1))

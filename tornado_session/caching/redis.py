@@ -53,7 +53,7 @@ class RedisCache(DistributedCache):
     async def get(self, key: str, *, refresh: bool = True) -> CacheEntry | None:
         check_key(key)
         stored = await self._run(READ, key, b"read" if refresh else b"peek", is_shared=True)
-        return None if stored is None else read_entry(stored).entry
+        return None if stored is None else read_entry(stored)
 
     async def set(self, key: str, value: bytes, options: CacheEntryOptions) -> int:
         return cast("int", await self._write(SET, key, value, options))

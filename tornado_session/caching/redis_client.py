@@ -43,7 +43,7 @@ class ScriptRunner:
                 f"redis.asyncio.Redis.from_url(...), but this is {type(client).__module__}.{type(client).__qualname__}"
             )
         self._client = client
-        self._places: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
         self.is_cluster = hasattr(client, "get_node_from_key")
         """Whether the client itself sends every command to the node that has its keys."""
         self.is_one_slot = not (self.is_cluster or sharded)
@@ -75,51 +75,53 @@ class ScriptRunner:
         for group, answer in zip(groups, answers, strict=True):
             is_for_each = len(group) > 1 and not isinstance(answer, CacheError)
             for index, position in enumerate(group):
-                replies[position] = _checked(answer[index]) if is_for_each else answer
-        return replies
+                replies[position] = answer[index] if is_for_each else answer
+        return [_cache_error(reply) if isinstance(reply, Exception) else reply for reply in replies]
 
     async def _run(self, runs: Sequence[Run]) -> list[Reply]:
         replies = await self._send([run.by_digest() for run in runs])
+        if any(isinstance(reply, Exception) for reply in replies):
+            await self._run_unknown(runs, replies)
+            replies = [_cache_error(reply) if isinstance(reply, Exception) else reply for reply in replies]
+            if any(isinstance(reply, CrossSlotError) for reply in replies):
+                self.is_one_slot = False
+        return replies
+
+    async def _run_unknown(self, runs: Sequence[Run], replies: list[Reply]) -> None:
         unknown = [position for position, reply in enumerate(replies) if _is(reply, "NoScriptError")]
-        if unknown:
-            again = await self._send([runs[position].by_text() for position in unknown])
-            for position, reply in zip(unknown, again, strict=True):
-                replies[position] = reply
-        checked = [_checked(reply) for reply in replies]
-        if self.is_one_slot and any(isinstance(reply, CrossSlotError) for reply in checked):
-            self.is_one_slot = False
-        return checked
+        again = await self._send([runs[position].by_text() for position in unknown])
+        for position, reply in zip(unknown, again, strict=True):
+            replies[position] = reply
 
     async def _send(self, commands: Sequence[Command]) -> list[Reply]:
-        if len(commands) == 1:
-            return [await self._send_one(commands[0])]
         if self.is_cluster:
             # A cluster's pipeline follows no failover unless it may raise errors, and these quote keys and values.
-            return await asyncio.gather(*map(self._send_one, commands))
+            return await asyncio.gather(*map(self._send_in_turn, commands))
+        if len(commands) == 1:
+            return [await self._send_one(commands[0])]
         pipeline = self._client.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command, **_RAW)
         try:
-            async with self._connections():
-                replies: list[Reply] = await pipeline.execute(raise_on_error=False)
+            replies: list[Reply] = await pipeline.execute(raise_on_error=False)
         except Exception as error:  # noqa: BLE001 - becomes a CacheError
             return [error] * len(commands)
         return replies
 
     async def _send_one(self, command: Command) -> Reply:
         try:
-            async with self._connections():
-                return await self._client.execute_command(*command, **_RAW)
+            return await self._client.execute_command(*command, **_RAW)
         except Exception as error:  # noqa: BLE001 - becomes a CacheError
             return error
 
-    def _connections(self) -> asyncio.Semaphore:
-        """Places for the commands in flight: with too many, the drivers' pools raise errors instead of waiting."""
+    async def _send_in_turn(self, command: Command) -> Reply:
+        """Send a command when not too many are in flight: for more, a cluster's client has errors, not connections."""
         loop = asyncio.get_running_loop()
-        places = self._places.get(loop)
-        if places is None:
-            places = self._places[loop] = asyncio.Semaphore(_IN_FLIGHT)
-        return places
+        turns = self._turns.get(loop)
+        if turns is None:
+            turns = self._turns[loop] = asyncio.Semaphore(_IN_FLIGHT)
+        async with turns:
+            return await self._send_one(command)
 
 
 def _is(reply: Reply, name: str) -> bool:
@@ -127,21 +129,21 @@ def _is(reply: Reply, name: str) -> bool:
     return isinstance(reply, Exception) and any(cls.__name__ == name for cls in type(reply).__mro__)
 
 
-def _checked(reply: Reply) -> Reply:
-    """The reply, or the error of the contract for one of the driver's, which may quote keys and is not quoted."""
-    if not isinstance(reply, Exception) or isinstance(reply, CacheError):
-        return reply
+def _cache_error(cause: Exception) -> CacheError:
+    """The error of the contract for one of the driver's, which may quote keys and is therefore not quoted."""
+    if isinstance(cause, CacheError):
+        return cause
     error: CacheError
-    if _is(reply, "TimeoutError"):
-        error = CacheTimeoutError(f"Redis did not answer in time: {type(reply).__name__}")
-    elif _is(reply, "ClusterCrossSlotError") or str(reply).startswith("CROSSSLOT"):
+    if _is(cause, "TimeoutError"):
+        error = CacheTimeoutError(f"Redis did not answer in time: {type(cause).__name__}")
+    elif _is(cause, "ClusterCrossSlotError") or str(cause).startswith("CROSSSLOT"):
         error = CrossSlotError("the keys are in different slots of a cluster")
-    elif isinstance(reply, RuntimeError) and "loop" in str(reply):
+    elif isinstance(cause, RuntimeError) and "loop" in str(cause):
         error = CacheError(
             "the Redis client is connected in another event loop: make a client and a cache for each loop, or close "
             "the client's connections before the next loop starts"
         )
     else:
-        error = CacheError(f"Redis could not answer: {type(reply).__name__}")
-    error.__cause__ = reply
+        error = CacheError(f"Redis could not answer: {type(cause).__name__}")
+    error.__cause__ = cause
     return error

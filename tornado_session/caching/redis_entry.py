@@ -27,14 +27,6 @@ class Member(NamedTuple):
     name: bytes
 
 
-class StoredEntry(NamedTuple):
-    """An entry, and its place in the index of its tag."""
-
-    entry: CacheEntry
-    tag: bytes
-    token: float
-
-
 def write_request(mode: int, version: int, options: CacheEntryOptions, expected: int = ANY_VERSION) -> bytes:
     """What ``write.lua`` is asked to do."""
     absolute = options.absolute
@@ -49,14 +41,22 @@ def write_request(mode: int, version: int, options: CacheEntryOptions, expected:
     )
 
 
-def read_entry(stored: bytes) -> StoredEntry:
-    """Take apart what a script found."""
-    _, refreshed, version, sliding, interval, fixed_end, token, _, tag_size = _FIXED_PART.unpack_from(stored)
+def read_entry(stored: bytes) -> CacheEntry:
+    """The entry in what a script found."""
+    _, refreshed, version, sliding, interval, fixed_end, _, _, tag_size = _FIXED_PART.unpack_from(stored)
     ends = min(fixed_end, refreshed + sliding + interval)
-    value_at = _FIXED_PART.size + tag_size
-    expires = timestamp(ends / 1e6) if ends < _LAST_INSTANT else None
-    entry = CacheEntry(stored[value_at:], version, expires, timestamp(refreshed / 1e6))
-    return StoredEntry(entry, stored[_FIXED_PART.size : value_at], token)
+    return CacheEntry(
+        stored[_FIXED_PART.size + tag_size :],
+        version,
+        timestamp(ends / 1e6) if ends < _LAST_INSTANT else None,
+        timestamp(refreshed / 1e6),
+    )
+
+
+def read_tag(stored: bytes) -> tuple[bytes, float]:
+    """The tag of what a script found, and the token of its member in the index of the tag."""
+    *_, token, _, tag_size = _FIXED_PART.unpack_from(stored)
+    return stored[_FIXED_PART.size : _FIXED_PART.size + tag_size], token
 
 
 def read_member(member: bytes) -> Member:

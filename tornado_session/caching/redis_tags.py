@@ -5,13 +5,13 @@ from typing import Final
 
 from tornado_session.caching.contract import CacheEntry
 from tornado_session.caching.redis_client import CrossSlotError, ScriptRunner
-from tornado_session.caching.redis_entry import Member, read_entry, read_member, read_token, write_member
+from tornado_session.caching.redis_entry import Member, read_entry, read_member, read_tag, read_token, write_member
 from tornado_session.caching.redis_scripts import Call, Script
 from tornado_session.errors import CacheError
 
 READ: Final = Script("entry", "tag_index", "read")
 _LIST_MEMBERS: Final = Script("entry", "tag_index", "list_members")
-_REMOVE_MEMBERS: Final = Script("entry", "remove_members")
+_REMOVE_MEMBERS: Final = Script("remove_members")
 
 _READ_PER_TRIP: Final = 32
 
@@ -45,15 +45,16 @@ class TagIndex:
         for member, reply in zip(members, replies, strict=True):
             if isinstance(reply, CacheError):
                 raise reply
-            stored = None if reply is None else read_entry(reply)
-            if stored is None or (stored.tag, stored.token) != (self._tag, member.token):
+            tag, token = (b"", 0.0) if reply is None else read_tag(reply)
+            if tag == self._tag:
+                found.append((member.name, read_entry(reply)))
+            if tag != self._tag or token != member.token:
                 dead.append(member)
-            if stored is not None and stored.tag == self._tag:
-                found.append((member.name, stored.entry))
         await self._remove_dead(dead, too_young)
         return found
 
     async def _remove_dead(self, dead: list[Member], too_young: float) -> None:
+        """Remove members without a living entry; where an entry comes later than its member, only those of some age."""
         if dead and self._runner.is_one_slot:
             names = [member.name for member in dead]
             try:

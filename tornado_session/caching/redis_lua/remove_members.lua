@@ -1,17 +1,9 @@
--- Remove members whose entries were not met from an index.
+-- Remove dead members from an index.
 --
---   keys        the index [, the entry of each member: looked at again, for one may have come since]
+--   keys        the index [, the entries of the members: named so that a cluster that looks like one server refuses]
 --   arguments   the members
---   reply       their number
+--   reply       how many were there
 
 local function run(keys, arguments)
-  local now = clock()
-  for position, member in ipairs(arguments) do
-    local name = keys[position + 1]
-    local entry = name and living(name, now)
-    if not entry or entry.token ~= struct.unpack('>d', member) then
-      redis.call('ZREM', keys[1], member)
-    end
-  end
-  return #arguments
+  return redis.call('ZREM', keys[1], unpack(arguments))
 end
