@@ -15,7 +15,7 @@ from tornado_session.testing.cache_contract import CacheContract
 
 
 class OnDatabase(CacheContract):
-    moment = timedelta(milliseconds=250)
+    moment = timedelta(milliseconds=300)
     make_engine: ClassVar[Callable[..., AsyncEngine]] = staticmethod(create_async_engine)
 
     @pytest.fixture(autouse=True)
