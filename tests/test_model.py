@@ -418,7 +418,9 @@ class Machine(RuleBasedStateMachine):
         if self.commit_both(request, request.real.finish(), fault):
             return  # A 503, without a cookie.
         if request.id is not None:
-            self.jar_keys[request.jar] = request.key
+            # The cookie is sent when it is new to the browser, and only then.
+            if request.key != request.cookie_key:
+                self.jar_keys[request.jar] = request.key
         elif request.must_delete_cookie:
             self.jar_keys[request.jar] = None
         self.compare(request)
