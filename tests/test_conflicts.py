@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from datetime import timedelta
+from time import time
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from tornado.web import RequestHandler
 from tests.conftest import serve
 from tests.test_session import Place
 from tests.visits import Browser, Visit, make_sessions
-from tornado_session import SessionConflictError, SessionMixin, SessionOptions
+from tornado_session import MemoryCache, SessionConflictError, SessionMixin, SessionOptions
+from tornado_session.deadline import begin
 from tornado_session.merge import merge, merge_one
+from tornado_session.turns import Turns
 
 pytestmark = pytest.mark.gen_test
 
@@ -263,6 +266,135 @@ async def test_nobodys_interference_is_no_conflict_under_any_policy(policy: str)
         await place.browser.write(a=number)
 
     assert await place.browser.read() == {"a": 2}
+
+
+# -- turns -------------------------------------------------------------------------------------------------------------
+
+
+async def test_commits_of_one_process_take_turns_so_that_none_is_tried_twice() -> None:
+    place = Place()
+    place.cache.delay = timedelta(milliseconds=1)
+    await place.browser.write(start=True)
+    visits = [await place.browser.copy().begin() for _ in range(20)]
+    for number, visit in enumerate(visits):
+        visit.session[str(number)] = number
+    place.cache.calls.clear()
+
+    await asyncio.gather(*(visit.finish() for visit in visits))
+
+    # The first stores at once; each of the others finds one change more, whoever made it.
+    assert place.calls.count("replace") == 1 + 19 * 2
+    assert len(await place.browser.read()) == 21
+
+
+async def test_whoever_is_cancelled_while_waiting_for_a_turn_holds_up_nobody() -> None:
+    turns = Turns()
+    order: list[str] = []
+
+    async def work(name: str) -> None:
+        async with turns.take("key"):
+            order.append(name)
+            await asyncio.sleep(0.01)
+
+    first, cancelled, last = (asyncio.ensure_future(work(name)) for name in ("first", "cancelled", "last"))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    await asyncio.gather(first, last)
+
+    assert order == ["first", "last"]
+    assert cancelled.cancelled()
+    assert turns._waiting == {}
+
+
+async def test_a_turn_that_comes_in_the_moment_of_a_cancellation_is_passed_on() -> None:
+    turns = Turns()
+    order: list[str] = []
+    leave = asyncio.Event()
+
+    async def work(name: str) -> None:
+        async with turns.take("key"):
+            order.append(name)
+            await leave.wait()
+
+    first, cancelled, last = (asyncio.ensure_future(work(name)) for name in ("first", "cancelled", "last"))
+    await asyncio.sleep(0)
+    leave.set()
+    await asyncio.sleep(0)  # The first has left: the turn is the second's, who has not woken up yet.
+    cancelled.cancel()
+    await asyncio.gather(first, last)
+
+    assert order == ["first", "last"]
+    assert turns._waiting == {}
+
+
+async def test_turns_of_different_keys_are_independent() -> None:
+    turns = Turns()
+    async with turns.take("one"), turns.take("other"):
+        assert len(turns._waiting) == 2
+    assert turns._waiting == {}
+
+
+@pytest.mark.parametrize("rivals", [1, 3])
+async def test_a_response_over_memory_waits_through_a_storm_and_goes_out_stored(rivals: int) -> None:
+    class Count(SessionMixin, RequestHandler):
+        def get(self) -> None:
+            self.session["count"] = self.session.get("count", 0) + 1
+            self.write(str(self.session["count"]))
+
+    memory = MemoryCache()
+    async with serve([("/", Count)], cache=memory, clock=time) as site:
+        browser = site.browser()
+        await browser.fetch("/")
+        replace, left = memory.replace, [None] * rivals
+
+        async def overtaken(*args: Any, **kwargs: Any) -> Any:
+            if left:
+                left.pop()
+                await replace(args[0], args[1], args[2])
+                return None
+            return await replace(*args, **kwargs)
+
+        memory.replace = overtaken  # type: ignore[method-assign]
+        response = await browser.fetch("/")
+        memory.replace = replace  # type: ignore[method-assign]
+
+        assert (response.code, response.body) == (200, b"2")
+        assert (await browser.fetch("/")).body == b"3"
+
+
+async def test_a_response_over_memory_whose_storm_never_ends_is_a_409() -> None:
+    class Count(SessionMixin, RequestHandler):
+        def get(self) -> None:
+            self.session["count"] = self.session.get("count", 0) + 1
+
+    memory = MemoryCache()
+    async with serve([("/", Count)], cache=memory, clock=time) as site:
+        browser = site.browser()
+        await browser.fetch("/")
+        memory.replace = always_overtaken  # type: ignore[method-assign]
+
+        assert (await browser.fetch("/")).code == 409
+
+
+async def test_what_is_thrown_into_the_rest_of_a_coroutine_reaches_it() -> None:
+    seen: list[str] = []
+
+    async def waits() -> None:
+        try:
+            await asyncio.sleep(1)
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+        await asyncio.sleep(0)
+        seen.append("over")
+
+    rest = begin(waits())
+    assert rest is not None
+    task = asyncio.ensure_future(rest)
+    await asyncio.sleep(0)
+    task.cancel()
+    await task
+
+    assert seen == ["cancelled", "over"]
 
 
 # -- storms ------------------------------------------------------------------------------------------------------------

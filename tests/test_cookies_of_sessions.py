@@ -218,6 +218,9 @@ FORGERIES: dict[str, Callable[[str], str]] = {
     "of another cookie": lambda _: encoding.encode(
         KeyRing({0: SECRET}, current=0).protector("session cookie", "other").protect(bytes(32))
     ),
+    "not a key": lambda _: encoding.encode(
+        KeyRing({0: SECRET}, current=0).protector("session cookie", COOKIE).protect(bytes(31))
+    ),
     "as long as a header may be": lambda _: "A" * 50_000,
     "text of another script": lambda _: "ÄÖÜ",
 }

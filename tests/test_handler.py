@@ -1,9 +1,11 @@
 """The response waits for the session: whichever way it is made, what changed is stored before its first byte leaves."""
 
 import asyncio
+import gc
 import logging
 from datetime import timedelta
 from typing import Any
+from weakref import ref
 
 import pytest
 from tornado.httpclient import AsyncHTTPClient
@@ -755,3 +757,45 @@ async def test_a_slow_cache_delays_only_its_own_response() -> None:
 
         assert loop.time() - start < 0.15
         assert (await waiting).code == 200
+
+
+async def test_a_session_that_was_kept_beyond_its_request_says_that_the_request_is_over() -> None:
+    kept: list[Any] = []
+
+    class Keeper(SessionMixin, RequestHandler):
+        session_autoload = False
+
+        def get(self) -> None:
+            kept.append(self.session)
+
+    async with serve([("/", Keeper)]) as site:
+        await site.browser().fetch("/")
+        gc.collect()
+
+        with pytest.raises(ResponseStartedError, match="belongs to is over"):
+            kept[0].get("a")
+
+
+async def test_a_request_leaves_no_cycles_for_the_garbage_collector() -> None:
+    handlers: list[Any] = []
+
+    class Handler(Page):
+        async def get(self) -> None:
+            handlers.append(ref(self))
+            self.change()
+            self.temp_data["notice"] = "hello"
+
+    async with serve([("/", Handler)]) as site:
+        site.cache.delay = timedelta(milliseconds=1)
+        gc.collect()
+        gc.disable()
+        try:
+            browser = site.browser()
+            for _ in range(3):
+                await browser.fetch("/")
+            await asyncio.sleep(0.02)
+            alive = [handler for handler in handlers if handler() is not None]
+        finally:
+            gc.enable()
+
+    assert alive == []

@@ -21,6 +21,7 @@ from tornado_session import (
     SessionOptions,
     SessionTooLargeError,
     SessionUnavailableError,
+    serializer,
 )
 from tornado_session.caching.contract import CacheEntryOptions
 from tornado_session.testing import FakeClock, FaultyCache
@@ -859,7 +860,18 @@ async def test_what_was_encrypted_is_still_read_when_encryption_is_switched_off(
 
 
 @pytest.mark.parametrize(
-    "damage", [b"", b"\x01", b"\x01\xc1", b"\x01\x90", b"\x02short", b"\xff", b"\x01\x95\xa0\x00\xc0\xc0\xc4\x00"]
+    "damage",
+    [
+        b"",
+        b"\x01",
+        b"\x01\xc1",
+        b"\x01\x90",
+        b"\x02short",
+        b"\xff",
+        b"\x01\x95\xa0\x00\xc0\xc0\xc4\x00",
+        b"\x01" + serializer.dumps([7, 0.0, None, None, serializer.dumps({})]),
+        b"\x01" + serializer.dumps(["id", 0.0, None, None, serializer.dumps([])]),
+    ],
 )
 async def test_a_damaged_record_is_unavailable_and_never_an_error_of_another_kind(damage: bytes) -> None:
     place = Place()
