@@ -14,6 +14,7 @@ import tornado_session
 from tests.conftest import SECRET, Site, serve
 from tests.test_handler import COOKIE
 from tornado_session import (
+    CacheEntry,
     ConfigurationError,
     CookieOptions,
     CookieTempDataProvider,
@@ -27,6 +28,7 @@ from tornado_session import (
 )
 from tornado_session.cookies import encoding
 from tornado_session.logs import LimitedLog
+from tornado_session.record import SessionRecord
 from tornado_session.testing import FakeClock
 
 LEAKING = "a secret that must not be told"
@@ -349,3 +351,14 @@ def test_every_public_name_and_method_is_documented(name: str) -> None:
         assert [member for member, _ in functions if not inspect.getdoc(getattr(public, member))] == []
         properties = [member for member, value in members if isinstance(value, property)]
         assert [member for member in properties if not inspect.getdoc(vars(public)[member])] == []
+
+
+def test_the_repr_of_what_is_stored_shows_its_size_and_not_its_content() -> None:
+    record = SessionRecord("public-id", 0.0, "owner-secret", "label-secret", {"pin": "value-secret"}, b"value-secret")
+    entry = CacheEntry(b"value-secret", 7)
+
+    shown = repr([record, entry])
+
+    assert "secret" not in shown
+    assert "public-id" in shown
+    assert "12 bytes" in shown

@@ -25,7 +25,7 @@ class UnreadableRecordError(SessionError):
     status_code = 503
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class SessionRecord:
     """What is stored of a session."""
 
@@ -36,6 +36,9 @@ class SessionRecord:
     values: dict[str, Any]
     data: bytes
     """The serialized ``values``, to tell later whether they changed."""
+
+    def __repr__(self) -> str:
+        return f"<SessionRecord {self.id!r} of {len(self.data)} bytes>"
 
 
 class RecordFormat:

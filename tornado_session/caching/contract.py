@@ -24,6 +24,10 @@ class CacheEntry(NamedTuple):
     refreshed: datetime | None = None
     """When the expiry was last written (aware, UTC); ``None``: this cache does not tell."""
 
+    def __repr__(self) -> str:
+        # Not the value, which may be somebody's session.
+        return f"<CacheEntry of {len(self.value)} bytes, version {self.version}, expires {self.expires}>"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CacheEntryOptions:
