@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import AsyncAdaptedQueuePool, create_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tests.caching.sql.databases import (
     ASYNCMY,
@@ -136,8 +136,7 @@ async def test_keys_and_tags_may_hold_any_character(database: Database) -> None:
 @on_every_driver
 @asynchronous
 async def test_find_reads_page_by_page_and_leaves_the_only_connection_to_others_meanwhile(database: Database) -> None:
-    options = {} if database.kind.is_in_memory else {"pool_size": 1, "max_overflow": 0, "pool_timeout": 2}
-    cache = SQLCache(database.engine(**options), database.table)
+    cache = SQLCache(_engine_of_one_connection(database), database.table)
     keys = {f"key{number}" for number in range(120)}
     for key in keys:
         await cache.set(key, b"", CacheEntryOptions(tag="red"))
@@ -166,8 +165,7 @@ async def test_many_calls_at_once_share_the_connections_in_turn(database: Databa
 @on_every_driver
 @asynchronous
 async def test_a_cancelled_call_leaves_the_only_connection_usable(database: Database) -> None:
-    options = {} if database.kind.is_in_memory else {"pool_size": 1, "max_overflow": 0, "pool_timeout": 5}
-    cache = SQLCache(database.engine(**options), database.table)
+    cache = SQLCache(_engine_of_one_connection(database), database.table)
     await cache.set("key", b"value", SLIDING)
 
     for delay in (0, 0.0002, 0.0005, 0.001, 0.002):
@@ -189,7 +187,7 @@ async def test_a_cancelled_call_leaves_the_only_connection_usable(database: Data
 @on(ASYNCPG, ASYNCMY)
 @asynchronous
 async def test_a_call_that_waits_for_a_lock_can_be_cancelled(database: Database) -> None:
-    cache = SQLCache(database.engine(pool_size=1, max_overflow=0, pool_timeout=5), database.table)
+    cache = SQLCache(_engine_of_one_connection(database), database.table)
     await cache.set("key", b"value", SLIDING)
     engine = database.engine()
 
@@ -272,3 +270,9 @@ async def test_a_file_that_stays_locked_is_a_timeout_and_nothing_is_half_written
     assert (entry.value, entry.version) == (b"old", version)
     assert await cache.get("new") is None
     assert await cache.replace("key", b"new", FOREVER, version=version) is not None
+
+
+def _engine_of_one_connection(database: Database) -> AsyncEngine:
+    if database.kind.is_in_memory:
+        return database.engine()
+    return database.engine(poolclass=AsyncAdaptedQueuePool, pool_size=1, max_overflow=0, pool_timeout=5)

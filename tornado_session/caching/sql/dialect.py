@@ -9,6 +9,7 @@ from sqlalchemy import (
     Connection,
     Delete,
     Executable,
+    PoolProxiedConnection,
     Select,
     Table,
     Update,
@@ -106,12 +107,12 @@ class Dialect(ABC):
 
     @staticmethod
     @abstractmethod
-    def autocommits(dbapi_connection: Any) -> bool:
-        """Whether the connection commits each statement by itself, as far as one can tell without a trip."""
+    def autocommits(pooled: PoolProxiedConnection) -> bool:
+        """Whether the connection commits each statement by itself; found out without a trip."""
 
     def commit(self, connection: Connection) -> None:
         """Commit what the connection has written, unless it did so by itself. Readings do without, and save a trip."""
-        if not self.autocommits(connection.connection.dbapi_connection):
+        if not self.autocommits(connection.connection):
             connection.commit()
 
     def parameter(self, name: str) -> ColumnElement[Any]:

@@ -4,7 +4,7 @@ import re
 from typing import Any, Final
 
 import sqlalchemy
-from sqlalchemy import URL, event, make_url
+from sqlalchemy import URL, AsyncAdaptedQueuePool, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -30,8 +30,12 @@ def create_cache_engine(url: str | URL, **options: Any) -> AsyncEngine:
     if url.get_driver_name() == "asyncmy":
         # Without it, MySQL takes binary parameters for text and asyncmy logs a warning for each that is none.
         defaults["connect_args"] = {"binary_prefix": True}
+    is_sqlite = url.get_backend_name() == "sqlite"
+    if is_sqlite and url.database not in (None, "", ":memory:"):
+        # The default of SQLAlchemy before 2.0.38 opens a connection, which is a thread, for every call.
+        defaults["poolclass"] = AsyncAdaptedQueuePool
     engine = create_async_engine(url, **(defaults | options))
-    if url.get_backend_name() == "sqlite":
+    if is_sqlite:
         event.listen(engine.sync_engine, "connect", _tune_sqlite)
     return engine
 

@@ -3,7 +3,7 @@
 from enum import Enum, auto
 from typing import Final
 
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from tornado_session.errors import CacheError, CacheTimeoutError
@@ -14,15 +14,17 @@ _CONFLICTS: Final = {
     "40P01",  # PostgreSQL: deadlock
     1213,  # MySQL: deadlock
     1020,  # MariaDB: the row has changed since this transaction first read it
+    "SQLITE_BUSY_SNAPSHOT",  # SQLite: the same
 }
 _TIMEOUTS: Final = {
     "57014",  # PostgreSQL: statement_timeout
     "55P03",  # PostgreSQL: lock_timeout
     "HYT00",  # SQL Server
-    1205,  # MySQL: innodb_lock_wait_timeout
+    1205,  # MySQL: innodb_lock_wait_timeout, of 50 seconds: no reason to wait for it again
     1969,  # MariaDB: max_statement_time
     3024,  # MySQL: max_execution_time
-    "SQLITE_BUSY",  # the file was locked until the busy timeout
+    "SQLITE_BUSY",  # SQLite: the file was locked for all of the busy timeout
+    "SQLITE_BUSY_RECOVERY",
 }
 _LOST: Final = {
     "57P01",  # PostgreSQL: it was shut down
@@ -90,7 +92,7 @@ def is_table_missing(error: CacheError) -> bool:
 
 
 def _original(error: Exception) -> BaseException:
-    return error if not isinstance(error, DBAPIError) or error.orig is None else error.orig
+    return error if not isinstance(error, StatementError) or error.orig is None else error.orig
 
 
 def _kind(error: Exception, code: str | int | None) -> Kind:
@@ -110,7 +112,8 @@ def _is_disconnection(error: Exception) -> bool:
 
 def _is_harmless(error: Exception, code: str | int | None) -> bool:
     """Whether the driver speaks of the connection, the server or the table, and not of the data."""
-    if isinstance(error, OperationalError | OSError | PoolTimeoutError) or _is_disconnection(error):
+    # A RuntimeError is asyncio's, about loops.
+    if isinstance(error, OperationalError | OSError | PoolTimeoutError | RuntimeError) or _is_disconnection(error):
         return True
     return code in _UNKNOWN_TABLE or (isinstance(code, str) and code.startswith(_HARMLESS))
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Executable, text
+from sqlalchemy import Executable, PoolProxiedConnection, text
 from sqlalchemy.dialects import mysql
 from sqlalchemy.dialects.mysql import insert
 
@@ -21,8 +21,9 @@ class MySQL(Dialect):
     add_takes_over = False
 
     @staticmethod
-    def autocommits(dbapi_connection: Any) -> bool:
-        return bool(dbapi_connection.get_autocommit())
+    def autocommits(pooled: PoolProxiedConnection) -> bool:
+        connection: Any = pooled.driver_connection
+        return bool(connection.get_autocommit())
 
     def _set(self) -> Executable:
         # The new row is a derived table called ``new``: MySQL warns at every VALUES(column), which was the older way to

@@ -6,6 +6,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Executable,
+    PoolProxiedConnection,
     Select,
     Table,
     delete,
@@ -35,8 +36,9 @@ class PostgreSQL(OnConflictDialect):
         return func.least(one, other)
 
     @staticmethod
-    def autocommits(dbapi_connection: Any) -> bool:
-        return bool(dbapi_connection.autocommit)
+    def autocommits(pooled: PoolProxiedConnection) -> bool:
+        connection: Any = pooled.dbapi_connection
+        return bool(connection.autocommit)
 
     def _insert(self) -> Insert:
         return insert(self.table)

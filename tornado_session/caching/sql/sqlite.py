@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Executable, delete, select
+from sqlalchemy import Executable, PoolProxiedConnection, delete, select
 from sqlalchemy.dialects.sqlite import Insert, insert
 
 from tornado_session.caching.sql.dialect import BATCH
@@ -26,8 +26,9 @@ class SQLite(OnConflictDialect):
     goes_away = False
 
     @staticmethod
-    def autocommits(dbapi_connection: Any) -> bool:
-        return dbapi_connection.isolation_level is None
+    def autocommits(pooled: PoolProxiedConnection) -> bool:
+        connection: Any = pooled.dbapi_connection
+        return connection.isolation_level is None
 
     def _insert(self) -> Insert:
         return insert(self.table)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, TextClause, cast, delete, select, text
+from sqlalchemy import ColumnElement, Executable, PoolProxiedConnection, TextClause, cast, delete, select, text
 from sqlalchemy.dialects import mssql
 
 from tornado_session.caching.sql.dialect import BATCH, Dialect
@@ -19,8 +19,9 @@ class SQLServer(Dialect):
     terminator = b"\xff"
 
     @staticmethod
-    def autocommits(dbapi_connection: Any) -> bool:
-        return bool(dbapi_connection.autocommit)
+    def autocommits(pooled: PoolProxiedConnection) -> bool:
+        connection: Any = pooled.dbapi_connection
+        return bool(connection.autocommit)
 
     def _set(self) -> Executable:
         return self._merge("WHEN MATCHED")
