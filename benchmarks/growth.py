@@ -1,6 +1,6 @@
 """Whether a request costs the same among a million sessions in MongoDB: ``python -m benchmarks.growth``.
 
-Takes about two minutes and one gigabyte of disk. For ``MemoryCache`` see ``benchmarks/memory.py``.
+Takes about five minutes and a gigabyte of disk. For ``MemoryCache`` see ``benchmarks/memory.py``.
 """
 
 import argparse

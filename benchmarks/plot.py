@@ -1,5 +1,11 @@
-"""The figure of the documentation: CPU per request over the bare route, by store and route."""
+"""The figure of the documentation: CPU per request over the bare route, by store and route.
 
+``python -m benchmarks.plot FIGURE.svg RUN.json ...`` draws what was measured before. Stores may come from several runs,
+for each is compared within itself.
+"""
+
+import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -7,7 +13,7 @@ from typing import Any, Final
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 
-from benchmarks.report import Report, Row
+from benchmarks.report import Row
 
 _STORES: Final = {"memory": "in memory", "mongodb": "MongoDB", "redis": "Redis"}
 _ROUTES: Final = {"read": "read", "written": "read and written"}
@@ -16,12 +22,12 @@ _OTHERS: Final = "#9aa5b1"
 _BY_HAND: Final = "#d9dee3"
 
 
-def draw(report: Report, path: Path) -> None:
+def draw(measured: Sequence[Row], path: Path) -> None:
     """Draw the rows of 16 connections into an SVG file; needs matplotlib."""
     mpl.use("svg")
     mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "tornado_session", "font.size": 9})
-    stores = [store for store in _STORES if any(row.group == store for row in report.rows)]
-    heights = [len(_rows(report, store, "read")) + 1.2 for store in stores]
+    stores = [store for store in _STORES if any(row.group == store for row in measured)]
+    heights = [len(_rows(measured, store, "read")) + 1.2 for store in stores]
     figure, axes = plt.subplots(
         len(stores),
         len(_ROUTES),
@@ -33,14 +39,14 @@ def draw(report: Report, path: Path) -> None:
     )
     for line, store in zip(axes, stores, strict=True):
         for axis, route in zip(line, _ROUTES, strict=True):
-            _bars(axis, _rows(report, store, route), f"{_STORES[store]}: {_ROUTES[route]}")
+            _bars(axis, _rows(measured, store, route), f"{_STORES[store]}: {_ROUTES[route]}")
     figure.supxlabel("server CPU per request over the bare route, µs (median of the rounds, and their range)")
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
 
 
-def _rows(report: Report, store: str, route: str) -> list[Row]:
-    rows = [row for row in report.rows if (row.group, row.route, row.connections) == (store, route, 16)]
+def _rows(measured: Sequence[Row], store: str, route: str) -> list[Row]:
+    rows = [row for row in measured if (row.group, row.route, row.connections) == (store, route, 16)]
     return sorted(rows, key=lambda row: -row.over_bare)
 
 
@@ -62,3 +68,12 @@ def _bars(axis: Any, rows: Sequence[Row], title: str) -> None:
     axis.set_title(title, loc="left", fontsize=10, fontweight="bold")
     axis.spines[["top", "right"]].set_visible(False)
     axis.margins(x=0.15)
+
+
+def main() -> None:
+    path, *runs = map(Path, sys.argv[1:])
+    draw([Row(**row) for run in runs for row in json.loads(run.read_text())["rows"]], path)
+
+
+if __name__ == "__main__":
+    main()

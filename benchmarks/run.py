@@ -42,7 +42,7 @@ def main() -> None:
     if given.plot:
         from benchmarks import plot  # noqa: PLC0415 - only a figure needs matplotlib
 
-        plot.draw(outcome, given.plot)
+        plot.draw(outcome.rows, given.plot)
 
 
 def measure_groups(groups: Sequence[str], extent: Extent) -> tuple[list[report.Row], dict[str, str]]:
