@@ -1,0 +1,201 @@
+"""The application that is loaded and killed, as a process: ``python -m tests.proof.app PORT CACHE URL``.
+
+Every answer tells what the session holds, so that whoever asks can tell whether it is theirs.
+"""
+
+import asyncio
+import gc
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Awaitable
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from tornado.httpserver import HTTPServer
+from tornado.web import Application, RequestHandler
+
+from tests.proof.fuzz import resident_bytes
+from tornado_session import DistributedCache, MemoryCache, SessionMixin, SessionOptions, session_settings
+from tornado_session.testing import FakeClock
+
+SECRET = "the secret of all processes of one site"
+
+
+class Base(SessionMixin, RequestHandler):
+    """Answers with what the session holds."""
+
+    def answer(self) -> None:
+        session = self.session
+        held = {"client": session.get("client"), "tokens": session.get("tokens", []), "id": session.id}
+        own = {name: value for name, value in session.items() if name.startswith("own")}
+        if not session.is_available:
+            self.set_status(503)
+        self.write(json.dumps(held | own))
+
+
+class Read(Base):
+    def get(self) -> None:
+        self.answer()
+
+
+class SignIn(Base):
+    """Begins a session for ``client``, or renews the key of the one there is."""
+
+    async def post(self) -> None:
+        self.session["client"] = self.get_argument("client")
+        await self.session.regenerate(owner=self.get_argument("client"))
+        self.answer()
+
+
+class Append(Base):
+    async def post(self) -> None:
+        if self.session.get("client") is None:
+            self.write("{}")
+            return
+        token = self.get_argument("token")
+        await self.session.modify("tokens", lambda tokens: [*tokens, token], [])
+        self.answer()
+
+
+class Put(Base):
+    """A plain write, a message for the next page, and a redirect to it."""
+
+    def post(self) -> None:
+        if self.session.get("client") is None:
+            self.write("{}")
+            return
+        self.session[self.get_argument("name")] = self.get_argument("value")
+        self.temp_data["notice"] = self.session["client"]
+        self.redirect("/notice", status=303)
+
+
+class Notice(Base):
+    def get(self) -> None:
+        self.write(json.dumps({"client": self.session.get("client"), "notice": self.temp_data.get("notice")}))
+
+
+class SignOut(Base):
+    async def post(self) -> None:
+        await self.session.destroy()
+        self.write("{}")
+
+
+class Jump(RequestHandler):
+    """Turns the application's clock."""
+
+    def post(self) -> None:
+        self.settings["jumping_clock"].advance(timedelta(seconds=float(self.get_argument("seconds"))))
+        self.write("{}")
+
+
+class State(RequestHandler):
+    """What the process holds, after a collection of its garbage."""
+
+    async def get(self) -> None:
+        gc.collect()
+        watch: Watch = self.settings["watch"]
+        self.write(
+            {
+                "resident": resident_bytes(),
+                "objects": len(gc.get_objects()),
+                "tasks": len(asyncio.all_tasks()),
+                "descriptors": sum(1 for _ in Path("/proc/self/fd").iterdir()),
+                "longest_stall": watch.longest_stall,
+                "stalls": watch.stalls,
+                "errors": watch.errors[:5],
+                "cpu": time.process_time(),
+            }
+        )
+        watch.longest_stall, watch.stalls = 0.0, 0
+
+
+class Watch(logging.Handler):
+    """Notes how long the loop stood still, and what was logged as an error."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.longest_stall = 0.0
+        self.stalls = 0
+        self.errors: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.errors.append(f"{record.name}: {record.getMessage()[:300]}")
+
+    async def watch_loop(self) -> None:
+        while True:
+            # Processor time, for the machine has other things to do: what counts is what this process did meanwhile.
+            before = time.process_time()
+            await asyncio.sleep(0)
+            took = time.process_time() - before
+            self.stalls += took > 0.1
+            self.longest_stall = max(self.longest_stall, took)
+            await asyncio.sleep(0.01)
+
+
+def settings(cache: DistributedCache, clock: Any) -> dict[str, Any]:
+    """The hook, with time limits short enough to try what happens after them."""
+    options = SessionOptions(io_timeout=timedelta(seconds=2), idle_timeout=timedelta(minutes=20))
+    return session_settings(cache=cache, cookie_secret=SECRET, session=options, clock=clock)
+
+
+async def make_cache(kind: str, url: str) -> DistributedCache:
+    """The cache of one kind, with a client that gives up soon."""
+    if kind == "mongodb":
+        from pymongo import AsyncMongoClient
+
+        from tornado_session.caching.mongodb import MongoCache
+
+        client: Any = AsyncMongoClient(url, serverSelectionTimeoutMS=1500, connectTimeoutMS=1500, w="majority")
+        return MongoCache(client.proof.sessions, timeout=timedelta(seconds=2))
+    if kind == "redis":
+        from redis.asyncio import Redis
+
+        from tornado_session.caching.redis import RedisCache
+
+        return RedisCache(Redis.from_url(url, socket_timeout=1.5, socket_connect_timeout=1.5))
+    if kind == "postgresql":
+        from sqlalchemy.ext.asyncio import create_async_engine
+
+        from tornado_session.caching.sql import SQLCache
+
+        cache = SQLCache(create_async_engine("postgresql+asyncpg:" + url.partition(":")[2], pool_size=10))
+        with suppress(Exception):
+            await cache.create_table()
+        return cache
+    return MemoryCache()
+
+
+def make_app(cache: DistributedCache, watch: Watch) -> Application:
+    clock = FakeClock(time.time())
+    handlers: list[tuple[str, Any]] = [
+        ("/", Read),
+        ("/sign-in", SignIn),
+        ("/append", Append),
+        ("/put", Put),
+        ("/notice", Notice),
+        ("/sign-out", SignOut),
+        ("/jump", Jump),
+        ("/state", State),
+    ]
+    more: dict[str, Any] = {"jumping_clock": clock, "watch": watch, "log_function": lambda _: None}
+    return Application(handlers, **settings(cache, clock), **more)
+
+
+async def serve(port: int, kind: str, url: str) -> None:
+    watch = Watch()
+    logging.getLogger().addHandler(watch)
+    cache = await make_cache(kind, url)
+    server = HTTPServer(make_app(cache, watch))
+    server.listen(port, "127.0.0.1")
+    watching: Awaitable[None] = asyncio.ensure_future(watch.watch_loop())
+    print(os.getpid(), flush=True)
+    await watching
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(int(sys.argv[1]), sys.argv[2], sys.argv[3]))
