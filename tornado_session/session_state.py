@@ -205,7 +205,8 @@ class SessionState(SessionValues):
         """Try ``store`` with what is to be stored until no other request comes in between, or the session has ended."""
         values = self._values
         for attempt in range(_MOST_TRIES):
-            await _pause(attempt)
+            if attempt > 1:
+                await _pause(attempt)
             if await store(values if change is None else change(values)):
                 return
             theirs = await self._store.load(self._cache_key, refresh=False)
@@ -279,6 +280,5 @@ class SessionState(SessionValues):
 
 
 async def _pause(attempt: int) -> None:
-    """Wait a random while, longer at each attempt after the second, so that processes in parallel come apart."""
-    if attempt > 1:
-        await asyncio.sleep(random.uniform(0, min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE)))  # noqa: S311
+    """Wait a random while, longer at each attempt, so that processes in parallel come apart."""
+    await asyncio.sleep(random.uniform(0, min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE)))  # noqa: S311
