@@ -109,6 +109,40 @@ async def test_a_call_that_is_alone_is_one_command(client_class: Any, url: str) 
 
 
 @with_each_client
+async def test_a_reading_that_slides_now_and_then_is_one_command_too_and_mostly_one_that_only_reads(
+    client_class: Any, url: str
+) -> None:
+    trips = Trips()
+    interval = timedelta(seconds=1)
+    async with new_collection(client_class, url, event_listeners=[trips]) as collection:
+        cache, elsewhere = MongoCache(collection), MongoCache(collection)
+        await cache.ensure_indexes()
+        await elsewhere.ensure_indexes()
+        await cache.set("key", b"", CacheEntryOptions(sliding=HOUR, refresh_interval=interval))
+        await cache.set("fixed", b"", CacheEntryOptions(relative=HOUR))
+        trips.names.clear()
+
+        for _ in range(2):
+            await cache.get("key")
+            await cache.get("fixed")
+            await elsewhere.get("key")
+            await elsewhere.get("fixed")
+        assert trips.names == ["find", "find", "findAndModify", "findAndModify"] + ["find"] * 4
+
+        slid = []
+        for _ in range(2):
+            await asyncio.sleep(1.1 * interval.total_seconds())
+            trips.names.clear()
+            entry = await cache.get("key")
+            assert trips.names == ["findAndModify"]
+            assert await elsewhere.get("key") == entry
+            assert entry is not None
+            assert entry.refreshed is not None
+            slid.append(entry.refreshed)
+        assert slid[0] < slid[1]
+
+
+@with_each_client
 async def test_the_indexes_are_made_once_beside_the_first_call(client_class: Any, url: str) -> None:
     trips = Trips()
     async with new_collection(client_class, url, event_listeners=[trips]) as collection:
@@ -285,6 +319,7 @@ async def test_what_has_expired_is_invisible_although_no_sweep_comes(client_clas
         assert alone == [None, None, False]
         assert together == [None] * 4
         assert [key async for key, _ in cache.find("red")] == []
+        assert await MongoCache(collection).get("key3") is None
         assert await cache.replace("key1", b"revived", FOREVER) is None
         assert await cache.remove("key2") is False
         assert await collection.count_documents({}) == 4, "something was swept"

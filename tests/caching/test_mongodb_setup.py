@@ -41,7 +41,7 @@ async def test_reads_go_to_the_primary_and_writes_keep_the_write_concern(client_
         majority = WriteConcern("majority", wtimeout=4321)
         cache = MongoCache(collection.with_options(read_preference=SecondaryPreferred(), write_concern=majority))
 
-        await cache.set("key", b"", FOREVER)
+        await cache.set("key", b"", SLIDING)
         await cache.get("key")
         await cache.get("key", refresh=False)
         assert [key async for key, _ in cache.find("tag")] == []

@@ -2,15 +2,16 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, TypeVarTuple, cast
 
 from tornado_session.caching.batching import Batcher
 from tornado_session.caching.contract import CacheEntry, CacheEntryOptions, DistributedCache, check_key, check_value
-from tornado_session.caching.mongodb import documents, driver
+from tornado_session.caching.mongodb import commands, documents, driver
 from tornado_session.caching.mongodb.documents import Document, Write
+from tornado_session.caching.mongodb.dues import Dues
 from tornado_session.caching.mongodb.indexes import Indexes
 from tornado_session.errors import CacheError
 
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 
 _MAX_VALUE_SIZE: Final = 16 * 2**20 - 4096  # a document has 16 MiB; the rest is for key, tag and dates
 _WRITE_OVERHEAD: Final = 600
-_COLLISIONS: Final = 5
 _PAGE: Final = 100
+
+Arguments = TypeVarTuple("Arguments")
+Result = TypeVar("Result")
 
 
 class _Read(NamedTuple):
@@ -56,9 +59,10 @@ class MongoCache(DistributedCache):
         batch_size: int = 128,
     ) -> None:
         self._collection = driver.prepared(collection)
-        self._calls = driver.Calls(timeout.total_seconds())
+        self._calls = driver.Calls(self._collection, timeout)
         self._batcher = Batcher(max_calls=batch_size, patience=timeout)
         self._indexes = Indexes(self._collection)
+        self._dues = Dues()
 
     def __repr__(self) -> str:
         return f"MongoCache({self._collection.full_name!r})"
@@ -76,19 +80,19 @@ class MongoCache(DistributedCache):
 
     async def set(self, key: str, value: bytes, options: CacheEntryOptions) -> int:
         _check(key, value)
-        version = await self._run_write(Write.put(key, value, _new_version(), options))
+        version = await self._write(Write.put(key, value, _new_version(), options), options)
         assert version is not None, "an unconditional write is never refused"
         return version
 
     async def add(self, key: str, value: bytes, options: CacheEntryOptions) -> int | None:
         _check(key, value)
-        return await self._run_write(Write.insert(key, value, _new_version(), options))
+        return await self._write(Write.insert(key, value, _new_version(), options), options)
 
     async def replace(
         self, key: str, value: bytes, options: CacheEntryOptions, *, version: int | None = None
     ) -> int | None:
         _check(key, value)
-        return await self._run_write(Write.update(key, value, _new_version(), options, only=version))
+        return await self._write(Write.update(key, value, _new_version(), options, only=version), options)
 
     async def refresh(self, key: str) -> bool:
         return await self.get(key) is not None
@@ -101,77 +105,75 @@ class MongoCache(DistributedCache):
         check_key(tag, name="tag")
         cursor = self._collection.find(documents.live(tag=tag), documents.STORED)
         try:
-            while page := await self._page(cursor):
+            while page := await self._run(cursor.to_list, _PAGE):
                 for document in page:
                     yield document["_id"], documents.entry(document)
         finally:
-            with suppress(CacheError), self._calls.bounded():
-                await cursor.close()
+            with suppress(CacheError):
+                await self._calls.run(cursor.close)
 
-    async def _page(self, cursor: Any) -> list[Document]:
-        with self._calls.bounded():
-            page: list[Document] = await cursor.to_list(_PAGE)
+    async def _run(self, work: Callable[[*Arguments], Awaitable[Result]], *args: *Arguments) -> Result:
+        result = await self._calls.run(work, *args)
+        # Only now is the server known to answer.
         self._indexes.ensure_soon()
-        return page
+        return result
 
     async def _read(self, reads: list[_Read]) -> list[CacheEntry | None]:
-        with self._calls.bounded():
-            found = await (self._read_one(reads[0]) if len(reads) == 1 else self._read_many(reads))
-        self._indexes.ensure_soon()
-        return found
-
-    async def _read_one(self, read: _Read) -> list[CacheEntry | None]:
-        if read.refresh:
-            document = await driver.slide_one(self._collection, read.key, documents.SLIDE_OR_REFUSE)
-        else:
-            document = await self._collection.find_one(documents.live(_id=read.key), documents.STORED)
+        if len(reads) > 1:
+            return await self._run(self._read_many, reads)
+        document = await self._run(self._read_one, *reads[0])
         return [None if document is None else documents.entry(document)]
+
+    async def _read_one(self, key: str, refresh: bool) -> Document | None:
+        if refresh and self._dues.may_be_due(key):
+            return await self._slide_one(key)
+        document: Document | None = await self._collection.find_one({"_id": key}, documents.STORED_AND_NOW)
+        if document is None or not documents.is_live(document):
+            return None
+        self._dues.note_read(key, document)
+        return await self._slide_one(key) if refresh and documents.is_due(document) else document
+
+    async def _slide_one(self, key: str) -> Document | None:
+        document = await commands.slide_one(self._collection, key)
+        if document is not None:
+            self._dues.note_slide(key, document)
+        return document
 
     async def _read_many(self, reads: list[_Read]) -> list[CacheEntry | None]:
         keys = {read.key for read in reads}
         # One more than there can be, so that the first reply is known to be the last.
-        cursor = self._collection.find(
-            documents.live(_id=documents.among(keys)), documents.STORED_AND_DUE, batch_size=len(keys) + 1
-        )
-        found = {document["_id"]: document for document in await cursor.to_list(None)}
-        sliding = {read.key for read in reads if read.refresh and "due" in found.get(read.key, ())}
+        cursor = self._collection.find(documents.among(keys), documents.STORED_AND_NOW, batch_size=len(keys) + 1)
+        found = {document["_id"]: document for document in await cursor.to_list(None) if documents.is_live(document)}
+        wanted = {read.key for read in reads if read.refresh}
+        sliding = {key for key, document in found.items() if key in wanted and documents.is_due(document)}
         if sliding:
-            condition = documents.live(_id=documents.among(sliding))
-            await driver.slide_many(self._collection, condition, documents.SLIDE)
+            await commands.slide_many(self._collection, sliding)
         for key in sliding:
-            found[key] |= found[key]["due"]
+            documents.slide(found[key])
         return [documents.entry(found[read.key]) if read.key in found else None for read in reads]
 
-    async def _run_write(self, write: Write) -> int | None:
-        return await self._batcher.run(self._write, write, key=write.key, size=write.size + _WRITE_OVERHEAD)
+    async def _write(self, write: Write, options: CacheEntryOptions) -> int | None:
+        version = await self._batcher.run(self._write_all, write, key=write.key, size=write.size + _WRITE_OVERHEAD)
+        if version is not None:
+            self._dues.note_write(write.key, options)
+        return version
 
-    async def _write(self, writes: list[Write]) -> list[int | Exception | None]:
-        with self._calls.bounded():
-            failures = await driver.write(self._collection, writes)
-            for _ in range(_COLLISIONS):
-                collided = [index for index, failure in failures.items() if driver.has_collided(failure)]
-                if not collided:
-                    break
-                again = await driver.write(self._collection, [writes[index] for index in collided])
-                failures = {index: failure for index, failure in failures.items() if index not in collided}
-                failures |= {collided[position]: failure for position, failure in again.items()}
-        self._indexes.ensure_soon()
+    async def _write_all(self, writes: list[Write]) -> list[int | Exception | None]:
+        failures = await self._run(commands.write, self._collection, writes)
         return [
-            driver.refusal(failures[index]) if index in failures else write.version
+            commands.refusal(failures[index]) if index in failures else write.version
             for index, write in enumerate(writes)
         ]
 
     async def _remove(self, keys: list[str]) -> list[bool | Exception]:
         if len(keys) == 1:
-            return [await self._remove_one(keys[0])]
+            return [await self._run(self._remove_one, keys[0])]
         # One command each, since a command that removes many tells how many there were, but not which.
-        outcomes = await asyncio.gather(*map(self._remove_one, keys), return_exceptions=True)
-        return cast("list[bool | Exception]", outcomes)
+        removing = (self._run(self._remove_one, key) for key in keys)
+        return cast("list[bool | Exception]", await asyncio.gather(*removing, return_exceptions=True))
 
     async def _remove_one(self, key: str) -> bool:
-        with self._calls.bounded():
-            result = await self._collection.delete_one(documents.live(_id=key))
-        self._indexes.ensure_soon()
+        result = await self._collection.delete_one(documents.live(_id=key))
         return result.deleted_count == 1
 
 

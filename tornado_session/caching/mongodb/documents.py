@@ -12,8 +12,8 @@
     abs  date: the fixed end, which no slide passes             only beside ttl
     tag  what the entry belongs to                              absent: nothing
 
-Every comparison with the present is made by the server with its own clock, ``$$NOW``: the clocks of application servers
-may be wrong. Nothing here needs a driver.
+Every comparison with the present is made with the server's clock, ``$$NOW``, whether by the server or here with what it
+sent along: the clocks of application servers may be wrong. Nothing here needs a driver.
 """
 
 from collections.abc import Iterable
@@ -63,11 +63,8 @@ SLIDE_OR_REFUSE: Final[list[Document]] = [
 STORED: Final[Document] = {"d": 1, "v": 1, "exp": 1, "ref": 1}
 """Projection: what ``entry()`` reads."""
 
-STORED_AND_DUE: Final[Document] = {
-    **STORED,
-    "due": {"$cond": [_DUE, {"exp": _END, "ref": "$$NOW"}, "$$REMOVE"]},
-}
-"""Projection: the same, and under ``due`` what ``SLIDE`` would change now, absent where it would change nothing."""
+STORED_AND_NOW: Final[Document] = {**STORED, "ttl": 1, "int": 1, "abs": 1, "now": "$$NOW"}
+"""Projection: what ``is_live()``, ``due_in()`` and ``slide()`` read, the server's time included."""
 
 
 def live(**equal: Any) -> Document:
@@ -75,9 +72,35 @@ def live(**equal: Any) -> Document:
     return {**equal, "$expr": _LIVE}
 
 
+def is_live(document: Document) -> bool:
+    """Whether a document with the server's time has not expired."""
+    return "v" in document and ("exp" not in document or int(document["exp"]) > int(document["now"]))
+
+
+def due_in(document: Document) -> int | None:
+    """Milliseconds until the next slide of a document is due, by the server's time; ``None``: it does not slide."""
+    if "ttl" not in document:
+        return None
+    return int(document["ref"]) + int(document["int"]) - int(document["now"])
+
+
+def is_due(document: Document) -> bool:
+    """Whether a slide of a document is due, by the server's time."""
+    milliseconds = due_in(document)
+    return milliseconds is not None and milliseconds <= 0
+
+
+def slide(document: Document) -> None:
+    """Do here what ``SLIDE`` does on the server to a document that is due."""
+    now = int(document["now"])
+    end = now + int(document["ttl"])
+    document["ref"] = now
+    document["exp"] = min(end, int(document["abs"])) if "abs" in document else end
+
+
 def among(keys: Iterable[str]) -> Document:
-    """Field condition: any of these keys."""
-    return {"$in": list(keys)}
+    """Filter: documents with any of these keys."""
+    return {"_id": {"$in": list(keys)}}
 
 
 def entry(document: Document) -> CacheEntry:

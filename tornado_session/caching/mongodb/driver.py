@@ -1,28 +1,21 @@
-"""All that is taken from the drivers: a collection set up for sessions, bounded calls, and how writes turn out."""
+"""What is asked of the drivers: a collection set up for sessions, calls that end in time, errors of one kind."""
 
 import asyncio
 import sys
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, TypeVarTuple
 
 import pymongo
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import (
-    AutoReconnect,
-    BulkWriteError,
-    OperationFailure,
-    PyMongoError,
-    WriteConcernError,
-    WriteError,
-    WTimeoutError,
-)
+from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.read_preferences import ReadPreference
 
-from tornado_session.caching.mongodb.documents import LOST, PAST, Document, Write
+from tornado_session.caching.mongodb.documents import Document
 from tornado_session.errors import CacheError, CacheTimeoutError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -30,8 +23,10 @@ if TYPE_CHECKING:
 
     AnyCollection: TypeAlias = "AsyncCollection[Any] | AgnosticCollection[Any]"
 
-_DUPLICATE_KEY: Final = 11000
-_CONVERSION_FAILURE: Final = 241
+_A_MOMENT: Final = 0.02
+
+Arguments = TypeVarTuple("Arguments")
+Result = TypeVar("Result")
 
 
 def prepared(collection: "AnyCollection") -> AsyncCollection[Document]:
@@ -68,19 +63,38 @@ class Calls:
     A client works in the event loop of its first command only; so do its ``Calls``, without keeping that loop alive.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, collection: AsyncCollection[Document], limit: timedelta) -> None:
+        self._database = collection.database
+        self._seconds = limit.total_seconds()
+        self._in_threads = not isinstance(collection, AsyncCollection)
         self._loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
 
-    @contextmanager
-    def bounded(self) -> Iterator[None]:
-        """Around one command or several: they end in time, and fail with a ``CacheError`` only.
+    async def run(self, commands: Callable[[*Arguments], Awaitable[Result]], *args: *Arguments) -> Result:
+        """Await ``commands(*args)``, which ends in time, and fails with a ``CacheError`` only.
 
         Raises ``ConfigurationError`` in another event loop than that of the first command.
         """
         self._check_loop()
-        with failures(), pymongo.timeout(self._seconds):
-            yield
+        with failures():
+            if self._in_threads:
+                # Motor's threads are not cancelled with their callers: the driver itself has to stop in time.
+                with pymongo.timeout(self._seconds):
+                    return await commands(*args)
+            try:
+                # The driver's own limit costs ten times as much, two tasks and three timers for each command.
+                async with asyncio.timeout(self._seconds):
+                    return await commands(*args)
+            except TimeoutError as error:
+                raise CacheTimeoutError("MongoDB did not answer in time") from await self._explained(error)
+
+    async def _explained(self, error: TimeoutError) -> Exception:
+        """What the driver says about a server that did not answer: that it is down, or electing, or hangs."""
+        try:
+            with pymongo.timeout(_A_MOMENT):
+                await self._database.command("ping")
+        except PyMongoError as explanation:
+            return explanation
+        return error
 
     def _check_loop(self) -> None:
         loop = asyncio.get_running_loop()
@@ -96,7 +110,7 @@ def failures() -> Iterator[None]:
     try:
         yield
     except (PyMongoError, BSONError) as error:
-        raise _translated(error) from _without_documents(error)
+        raise translated(error)  # noqa: B904 - its cause is set
     except RuntimeError as error:
         if "loop" not in str(error):
             raise
@@ -109,93 +123,14 @@ _OTHER_LOOP: Final = (
 )
 
 
-async def slide_many(collection: AsyncCollection[Document], condition: Document, update: list[Document]) -> None:
-    """Update many documents, and again when the connection broke: unlike the driver we know that it does no harm."""
-    try:
-        await collection.update_many(condition, update)
-    except AutoReconnect:
-        await collection.update_many(condition, update)
-
-
-async def slide_one(collection: AsyncCollection[Document], key: str, update: list[Document]) -> Document | None:
-    """Update a document and return it as it is then; ``None`` when there is none or the update refused it."""
-    try:
-        found: Document | None = await collection.find_one_and_update({"_id": key}, update, return_document=True)
-    except OperationFailure as failure:
-        if failure.code != _CONVERSION_FAILURE:
-            raise
-        return None
-    return found
-
-
-async def write(collection: AsyncCollection[Document], writes: Sequence[Write]) -> dict[int, WriteError]:
-    """Send the writes as one command; return the failures by the index of the write that failed."""
-    if len(writes) == 1:
-        return await _write_one(collection, writes[0])
-    updates = [pymongo.UpdateOne({"_id": each.key}, each.pipeline, upsert=True) for each in writes]
-    try:
-        await collection.bulk_write(updates, ordered=False)
-    except BulkWriteError as error:
-        return _failures(error)
-    return {}
-
-
-async def _write_one(collection: AsyncCollection[Document], one: Write) -> dict[int, WriteError]:
-    try:
-        await collection.update_one({"_id": one.key}, one.pipeline, upsert=True)
-    except WriteError as failure:
-        return {0: failure}
-    return {}
-
-
-def _failures(error: BulkWriteError) -> dict[int, WriteError]:
-    for failure in error.details["writeConcernErrors"]:
-        # The writes are made, but a fail-over may undo some of them, and nobody knows which.
-        kind = WTimeoutError if error.timeout else WriteConcernError
-        raise kind(failure.get("errmsg", ""), failure.get("code")) from None
-    return {
-        failure["index"]: WriteError(failure.get("errmsg", ""), failure.get("code"))
-        for failure in error.details["writeErrors"]
-    }
-
-
-class Refused(NamedTuple):
-    """A command that the server understood and refused."""
-
-    code: int | None
-    error: Exception
-
-
-async def create_index(collection: AsyncCollection[Document], field: str, **options: Any) -> Refused | None:
-    """Make an index unless it exists; return the refusal where rights are missing or another is in the way."""
-    try:
-        await collection.create_index(field, **options)
-    except OperationFailure as failure:
-        return Refused(failure.code, failure)
-    return None
-
-
-def has_collided(failure: WriteError) -> bool:
-    """Whether another client inserted the document at the same moment; the write may be sent again."""
-    return failure.code == _DUPLICATE_KEY
-
-
-def refusal(failure: WriteError) -> Exception | None:
-    """What a failed write means: ``None`` when its condition did not hold, otherwise what its caller raises."""
-    is_ours = failure.code == _CONVERSION_FAILURE
-    if is_ours and f"'{LOST}'" in str(failure):
-        return None
-    if is_ours and f"'{PAST}'" in str(failure):
-        return ValueError("absolute must be in the future, but has passed by the clock of the MongoDB server")
-    error = _translated(failure)
-    error.__cause__ = _without_documents(failure)
-    return error
-
-
-def _translated(error: Exception) -> CacheError:
+def translated(error: Exception) -> CacheError:
+    """The error of a cache that an error of the driver amounts to, and is the cause of."""
     if isinstance(error, PyMongoError) and error.timeout:
-        return CacheTimeoutError(f"MongoDB did not answer in time: {type(error).__name__}")
-    return CacheError(f"MongoDB could not answer: {type(error).__name__}")
+        own: CacheError = CacheTimeoutError(f"MongoDB did not answer in time: {type(error).__name__}")
+    else:
+        own = CacheError(f"MongoDB could not answer: {type(error).__name__}")
+    own.__cause__ = _without_documents(error)
+    return own
 
 
 def _without_documents(error: Exception) -> Exception:

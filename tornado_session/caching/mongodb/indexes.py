@@ -6,7 +6,8 @@ import logging
 from contextvars import Context
 from typing import Any, Final, NamedTuple
 
-from tornado_session.caching.mongodb.driver import Refused, create_index, failures
+from tornado_session.caching.mongodb.commands import Refused, create_index
+from tornado_session.caching.mongodb.driver import failures
 from tornado_session.errors import CacheError
 
 _log = logging.getLogger("tornado_session.caching.mongodb")
