@@ -5,7 +5,7 @@
     ```{options} tornado_session.SessionOptions
     ```
 
-The fields of a dataclass are explained by the strings below them; the keyword arguments of anything else by its
+The fields of a dataclass are explained by the strings below them; the arguments of anything else by its
 docstring, which says ````name``: text. ``other``: text.`` An option without a text is a warning, which fails the build.
 """
 
@@ -38,14 +38,20 @@ def options_of(subject: Any) -> list[tuple[str, str, str]]:
         return [(field.name, _field_default(field), texts.get(field.name, "")) for field in dataclasses.fields(subject)]
     texts = _argument_texts(inspect.getdoc(subject) or "")
     function = subject if inspect.isfunction(subject) else subject.__init__
-    # Options are keyword-only. Their defaults are not asked of the signature, for autodoc puts sources in their place.
-    defaults = function.__kwdefaults__ or {}
     names = list(inspect.signature(function).parameters)
+    defaults = _defaults_of(function)
     return [
         (name, shown(defaults[name]) if name in defaults else "required", texts.get(name, ""))
         for name in names
         if name != "self"
     ]
+
+
+def _defaults_of(function: Any) -> dict[str, Any]:
+    # Not asked of the signature, for autodoc puts sources in the place of its defaults.
+    positional = inspect.getfullargspec(function).args
+    values = function.__defaults__ or ()
+    return dict(zip(positional[len(positional) - len(values) :], values, strict=True)) | (function.__kwdefaults__ or {})
 
 
 def shown(value: Any) -> str:

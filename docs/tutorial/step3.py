@@ -39,7 +39,7 @@ class Page(SessionMixin, tornado.web.RequestHandler):
 
     @property
     def total(self):
-        return sum((PRODUCTS[key][1] * count for key, count in self.session.get("cart", {}).items()), Decimal(0))
+        return sum((PRODUCTS[key][1] * n for key, n in self.session.get("cart", {}).items()), Decimal(0))
 
 
 class Shop(Page):

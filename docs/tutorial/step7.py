@@ -99,7 +99,7 @@ class Page(SessionMixin, tornado.web.RequestHandler):
 
     @property
     def total(self):
-        return sum((PRODUCTS[key][1] * count for key, count in self.session.get("cart", {}).items()), Decimal(0))
+        return sum((PRODUCTS[key][1] * n for key, n in self.session.get("cart", {}).items()), Decimal(0))
 
 
 class Shop(Page):
@@ -182,11 +182,11 @@ class Devices(Page):
         self.render("devices.html", devices=sorted(devices, key=lambda device: device.created))
 
     async def post(self):
-        sessions, owner, which = self.settings["sessions"], self.session.owner, self.get_body_argument("id")
-        if which == "others":
+        sessions, owner, id_ = self.settings["sessions"], self.session.owner, self.get_body_argument("id")
+        if id_ == "others":
             count = await sessions.revoke_all(owner, keep=self.session.id)
         else:
-            count = int(await sessions.revoke(owner, which))
+            count = int(await sessions.revoke(owner, id_))
         self.flash(f"Sessions ended: {count}.")
         self.redirect("/devices")
 
