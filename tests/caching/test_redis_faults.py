@@ -86,9 +86,15 @@ def test_a_restart_amid_parallel_calls_fails_some_and_mixes_up_none(server: Redi
             await asyncio.gather(restart(), *map(work, keys))
 
             assert failures > 0
+            await forget_connections(here)
             assert await here.listed("red") == sorted(keys)
 
     asyncio.run(use())
+
+
+async def forget_connections(here: Place) -> None:
+    """Spare the checks that follow the errors of idle connections to a server that is gone, each of which has one."""
+    await here.client.connection_pool.disconnect()
 
 
 def every_call(here: Place) -> list[Any]:
@@ -118,8 +124,9 @@ def test_a_slow_server_is_a_timeout_by_the_limit_of_the_client(server: RedisServ
 
             results = await asyncio.gather(*(here.cache.get("key") for _ in range(8)), return_exceptions=True)
 
+            waited = time.monotonic() - began
             assert {type(result) for result in results} == {CacheTimeoutError}
-            assert time.monotonic() - began < 4 * SHORT
+            assert waited < 4 * SHORT
             await asyncio.sleep(4 * SHORT)
             assert await here.cache.get("key") is not None
 
@@ -134,7 +141,7 @@ def test_a_cancelled_call_leaves_its_answer_to_nobody(server: RedisServer) -> No
                 await here.cache.set(key, key.encode(), SLIDING)
 
             for cancelled in (["key0"], keys[:1], keys[:5], keys):
-                await beside.client.client_pause(100)
+                await beside.client.client_pause(400)
                 calls = {key: asyncio.create_task(here.cache.get(key)) for key in keys}
                 await asyncio.sleep(0.02)
                 for key in cancelled:
@@ -158,7 +165,7 @@ def test_a_cancelled_call_that_was_alone_leaves_its_answer_to_nobody(server: Red
                 await here.cache.set(key, key.encode(), SLIDING)
 
             for _ in range(3):
-                await beside.client.client_pause(50)
+                await beside.client.client_pause(400)
                 call = asyncio.create_task(here.cache.get("one"))
                 await asyncio.sleep(0.02)
                 call.cancel()
@@ -341,6 +348,7 @@ def test_a_server_killed_under_load_has_stored_every_entry_whole_and_indexed(dur
             stop = True
             await asyncio.gather(*workers)
             await asyncio.to_thread(durable_server.start)
+            await forget_connections(here)
 
             names = await here.names()
             keys = {name for name in names if not name.startswith("tag:")}
