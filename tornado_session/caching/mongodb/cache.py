@@ -41,8 +41,9 @@ class MongoCache(DistributedCache):
     whatever the client's options say. ``timeout`` bounds every command, finding a server included, and the wait for
     earlier calls of the same key.
 
-    A call that is alone is one command. Calls of parallel requests go out together, at most ``batch_size`` of them:
-    reads as one ``find`` and, where the expiry of some is due, one update; writes as one bulk write.
+    A call that is alone is one command; a reading takes a second one only when a slide is due that this process could
+    not foresee, since another process wrote or slid the entry last. Calls of parallel requests go out together, at most
+    ``batch_size`` of them: reads as one ``find`` and, where a slide is due, one update; writes as one bulk write.
 
     The server's clock decides about every expiry, to the millisecond; ends are never rounded down. Expired documents
     are invisible at once and are removed by the server's own sweep, about once a minute. Its index, and that for
