@@ -510,7 +510,6 @@ class Machine(RuleBasedStateMachine):
         request.id, request.base, request.base_owner = None, {}, None
         request.owner = request.owner if owner is KEEP else new_owner
         request.key = request.real.session._key
-        request.was_cleared = False
         if fault == ("fail", "add"):
             return True
         stored = self.write(request, None)
