@@ -37,6 +37,14 @@ class Base(SessionMixin, RequestHandler):
             self.set_status(503)
         self.write(json.dumps(held | own))
 
+    def is_stranger(self) -> bool:
+        """Send away who is not signed in, or cannot be known while the store is away: nothing of theirs is written."""
+        if self.session.get("client") is not None:
+            return False
+        self.set_status(409 if self.session.is_available else 503)
+        self.write("{}")
+        return True
+
 
 class Read(Base):
     def get(self) -> None:
@@ -54,8 +62,7 @@ class SignIn(Base):
 
 class Append(Base):
     async def post(self) -> None:
-        if self.session.get("client") is None:
-            self.write("{}")
+        if self.is_stranger():
             return
         token = self.get_argument("token")
         await self.session.modify("tokens", lambda tokens: [*tokens, token], [])
@@ -66,8 +73,7 @@ class Put(Base):
     """A plain write, a message for the next page, and a redirect to it."""
 
     def post(self) -> None:
-        if self.session.get("client") is None:
-            self.write("{}")
+        if self.is_stranger():
             return
         self.session[self.get_argument("name")] = self.get_argument("value")
         self.temp_data["notice"] = self.session["client"]

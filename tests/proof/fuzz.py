@@ -54,7 +54,7 @@ async def _seeded(site: FuzzSite, report: Report, seed: int, inputs: int) -> Non
     choices = compose.SeededChoices(random.Random(seed))
     memory: list[tuple[float, float]] = []
     gc.collect()
-    objects = 0
+    objects = len(gc.get_objects())
     for number in range(inputs):
         await one_input(site, choices)
         if number % (inputs // _SAMPLES + 1) == 0:

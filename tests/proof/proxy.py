@@ -1,4 +1,4 @@
-"""Proxy: TCP between the application and its store, which delays, drops, cuts in the middle of a message, or refuses."""
+"""Proxy: TCP between application and store, which delays, drops, cuts in the middle of a message, or refuses."""
 
 import asyncio
 import random
