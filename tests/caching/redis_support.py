@@ -32,6 +32,7 @@ class OnRedis(CacheContract):
 
     async def make_cache(self) -> DistributedCache:
         self.client = self.make_client()
+        await self.client.ping()  # connects, which would take its time from the first entry's
         self.prefix = f"{uuid4().hex}:"
         return RedisCache(self.client, self.prefix)
 

@@ -188,9 +188,9 @@ def test_an_error_names_neither_key_nor_value_and_chains_that_of_the_driver(url:
 def test_an_entry_that_has_ended_is_not_returned_though_redis_still_has_it(url: str) -> None:
     async def use() -> None:
         async with place(url) as here:
-            await here.cache.set("key", b"old", CacheEntryOptions(relative=timedelta(milliseconds=50)))
+            await here.cache.set("key", b"old", CacheEntryOptions(relative=timedelta(milliseconds=500)))
             await here.client.persist(here.name("key"))
-            await asyncio.sleep(0.06)
+            await asyncio.sleep(0.51)
 
             assert await here.client.exists(here.name("key"))
             assert await here.cache.get("key", refresh=False) is None
