@@ -30,9 +30,9 @@ class Batcher:
 
     A batch has at most ``max_calls`` calls and ``max_bytes`` bytes, except for a larger single call. It goes out when a
     command comes back, when it is full, or when its first call has waited for ``max_wait``: a slow command delays
-    others by no more than that. A call that others of its key have kept from its turn for longer than ``patience`` raises
-    ``CacheTimeoutError`` and is never sent. After a batch of several calls the next one first lets a few turns of the event loop
-    pass, without sleeping, so that calls that are just being prepared come along.
+    others by no more than that. A call that others of its key have kept from its turn for longer than ``patience``
+    raises ``CacheTimeoutError`` and is never sent. After a batch of several calls the next one first lets a few turns
+    of the event loop pass, without sleeping, so that calls that are just being prepared come along.
 
     Callers may be cancelled at any time without disturbing others; a command is cancelled only when nobody waits for it
     any more. Callers of different event loops never share a batch. While nothing is in flight, no task, timer or
