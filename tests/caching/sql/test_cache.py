@@ -21,7 +21,7 @@ from tests.caching.sql.databases import (
 )
 from tornado_session.caching.contract import MAX_KEY_SIZE, CacheEntryOptions
 from tornado_session.caching.sql import SQLCache, create_cache_engine, rows
-from tornado_session.errors import CacheTimeoutError, ConfigurationError
+from tornado_session.errors import CacheError, CacheTimeoutError, ConfigurationError
 
 HOUR = timedelta(hours=1)
 FOREVER = CacheEntryOptions()
@@ -245,10 +245,41 @@ def test_an_engine_that_is_not_asynchronous_is_refused() -> None:
         SQLCache(engine)
 
 
+def test_a_database_that_the_cache_does_not_speak_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = create_async_engine("sqlite+aiosqlite://")
+    monkeypatch.setattr(engine.dialect, "name", "oracle")
+
+    with pytest.raises(ConfigurationError, match="is for oracle"):
+        SQLCache(engine)
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_fewer_than_one_connection_is_refused(number: int) -> None:
+    with pytest.raises(ConfigurationError, match="max_connections must be at least 1"):
+        SQLCache(create_async_engine("sqlite+aiosqlite://"), max_connections=number)
+
+
 @pytest.mark.parametrize("name", ["", "a b", "a;b", "1a", "t" * 49, "\u00e9", None])
 def test_a_name_that_no_table_should_have_is_refused(name: Any) -> None:
     with pytest.raises(ConfigurationError, match="table must"):
         SQLCache(create_async_engine("sqlite+aiosqlite://"), name)
+
+
+@on(ASYNCPG)
+@asynchronous
+async def test_a_write_that_a_trigger_swallows_is_an_error(database: Database) -> None:
+    cache = database.cache()
+    await cache.create_table()
+    await database.execute(
+        "CREATE FUNCTION {table}_swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        "CREATE TRIGGER swallow BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION {table}_swallow()",
+    )
+
+    with pytest.raises(CacheError, match="wrote nothing"):
+        await cache.set("key", b"", FOREVER)
+
+    assert await cache.add("key", b"", FOREVER) is None
+    await database.execute("DROP FUNCTION {table}_swallow CASCADE")
 
 
 @on(SQLITE)

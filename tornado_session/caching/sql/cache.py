@@ -25,7 +25,7 @@ from tornado_session.caching.sql.rows import Parameters, encode_key, instant, wr
 from tornado_session.caching.sql.sweeper import Sweeper
 from tornado_session.caching.sql.table import define_table
 from tornado_session.caching.sql.turns import Turns
-from tornado_session.errors import CacheError
+from tornado_session.errors import CacheError, ConfigurationError
 
 Write = Callable[[Parameters, Connection], int]
 
@@ -56,7 +56,7 @@ class SQLCache(DistributedCache):
     A deadlock or a serialization failure is tried again a few times. When a connection breaks, a reading is tried once
     more; a write raises ``CacheError``, for it may have been applied.
 
-    Raises ``ConfigurationError`` for an engine, a database or a name of a table that it cannot work with.
+    Raises ``ConfigurationError`` for an engine, a database, a name of a table or a number that it cannot work with.
     """
 
     def __init__(
@@ -67,6 +67,8 @@ class SQLCache(DistributedCache):
         max_connections: int | None = None,
         sweep_interval: timedelta = timedelta(minutes=1),
     ) -> None:
+        if max_connections is not None and max_connections < 1:
+            raise ConfigurationError(f"max_connections must be at least 1, but is {max_connections}")
         self._table = define_table(table)
         self._dialect = choose_dialect(engine, self._table)
         self._database = Database(engine, self._dialect, max_connections or self._dialect.max_connections)
