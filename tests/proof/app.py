@@ -109,7 +109,7 @@ class State(RequestHandler):
             {
                 "resident": resident_bytes(),
                 "objects": len(gc.get_objects()),
-                "tasks": len(asyncio.all_tasks()),
+                "tasks": sorted(task.get_coro().__qualname__ for task in asyncio.all_tasks()),  # type: ignore[union-attr]
                 "descriptors": sum(1 for _ in Path("/proc/self/fd").iterdir()),
                 "longest_stall": watch.longest_stall,
                 "stalls": watch.stalls,
