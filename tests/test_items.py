@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from tests.conftest import serve
 from tests.temp_data.pages import page
 from tornado_session import ItemKey
@@ -22,7 +20,6 @@ def test_a_key_shows_its_name() -> None:
     assert repr(ItemKey[int]("current user")) == "ItemKey('current user')"
 
 
-@pytest.mark.gen_test
 async def test_items_are_shared_within_a_request_and_gone_with_it() -> None:
     key = ItemKey[str]("name")
     seen: list[Any] = []
@@ -42,7 +39,6 @@ async def test_items_are_shared_within_a_request_and_gone_with_it() -> None:
         assert site.calls == []
 
 
-@pytest.mark.gen_test
 async def test_items_need_no_loaded_session() -> None:
     def answer(handler: Any) -> None:
         handler.items["a"] = 1

@@ -125,7 +125,6 @@ async def body(browser: CookieClient, path: str) -> str:
 # -- the stories -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.gen_test
 async def test_a_counter_counts_the_visits_of_each_visitor(open_site: Open) -> None:
     async with open_site() as (site, _):
         one, other = site.browser(), site.browser()
@@ -136,7 +135,6 @@ async def test_a_counter_counts_the_visits_of_each_visitor(open_site: Open) -> N
         assert list(one.cookies) == [SESSION]
 
 
-@pytest.mark.gen_test
 async def test_nothing_costs_nothing_reading_one_trip_and_writing_two(open_site: Open) -> None:
     async with open_site() as (site, _):
         browser = site.browser()
@@ -151,7 +149,6 @@ async def test_nothing_costs_nothing_reading_one_trip_and_writing_two(open_site:
         assert site.calls == ["get", "replace"]
 
 
-@pytest.mark.gen_test
 async def test_sign_in_gives_a_new_key_and_sign_out_ends_it(open_site: Open) -> None:
     async with open_site() as (site, _):
         browser, thief = site.browser(), site.browser()
@@ -170,7 +167,6 @@ async def test_sign_in_gives_a_new_key_and_sign_out_ends_it(open_site: Open) -> 
         assert (await thief.fetch("/account")).code == 403, "a cookie that was copied before is worth nothing now"
 
 
-@pytest.mark.gen_test
 async def test_two_tabs_that_write_different_keys_lose_nothing(open_site: Open) -> None:
     gate = asyncio.Event()
     async with open_site() as (site, _):
@@ -188,7 +184,6 @@ async def test_two_tabs_that_write_different_keys_lose_nothing(open_site: Open) 
         assert await body(browser, "/show") == '{"a": "slow", "b": "quick"}'
 
 
-@pytest.mark.gen_test
 async def test_parallel_counts_are_all_counted(open_site: Open) -> None:
     async with open_site() as (site, _):
         browser = site.browser()
@@ -200,7 +195,6 @@ async def test_parallel_counts_are_all_counted(open_site: Open) -> None:
         assert await body(browser, "/show") == '{"count_me": "1", "count": 6}'
 
 
-@pytest.mark.gen_test
 async def test_a_slow_request_does_not_bring_back_a_session_that_was_signed_out(open_site: Open) -> None:
     gate = asyncio.Event()
     async with open_site() as (site, _):
@@ -219,7 +213,6 @@ async def test_a_slow_request_does_not_bring_back_a_session_that_was_signed_out(
         assert await body(other_tab, "/show") == "{}"
 
 
-@pytest.mark.gen_test
 async def test_a_user_sees_the_own_devices_and_signs_out_all_others(open_site: Open) -> None:
     async with open_site() as (site, _):
         phone, laptop, stranger = site.browser(), site.browser(), site.browser()
@@ -235,7 +228,6 @@ async def test_a_user_sees_the_own_devices_and_signs_out_all_others(open_site: O
         assert await body(stranger, "/account") == "bob None"
 
 
-@pytest.mark.gen_test
 @pytest.mark.parametrize("size", [5, 4500, 9000, 200_000])
 async def test_a_notice_survives_a_redirect_and_is_shown_once(open_site: Open, size: int) -> None:
     async with open_site() as (site, _):
@@ -245,7 +237,6 @@ async def test_a_notice_survives_a_redirect_and_is_shown_once(open_site: Open, s
         assert await body(browser, "/notice") == "0"
 
 
-@pytest.mark.gen_test
 async def test_temp_data_in_the_session_takes_no_trip_of_its_own(open_site: Open) -> None:
     async with open_site(temp_data=SessionTempDataProvider()) as (site, _):
         browser = site.browser()
@@ -257,7 +248,6 @@ async def test_temp_data_in_the_session_takes_no_trip_of_its_own(open_site: Open
         assert list(browser.cookies) == [SESSION]
 
 
-@pytest.mark.gen_test
 async def test_a_cleared_session_leaves_nothing_and_begins_anew(open_site: Open) -> None:
     async with open_site() as (site, _):
         browser = site.browser()
@@ -269,7 +259,6 @@ async def test_a_cleared_session_leaves_nothing_and_begins_anew(open_site: Open)
         assert await body(browser, "/visit") == "visit 2"
 
 
-@pytest.mark.gen_test
 async def test_an_idle_session_ends_and_one_that_is_used_does_not(open_site: Open) -> None:
     moment = timedelta(milliseconds=300)
     async with open_site(session=SessionOptions(idle_timeout=4 * moment)) as (site, place):
@@ -285,7 +274,6 @@ async def test_an_idle_session_ends_and_one_that_is_used_does_not(open_site: Ope
         assert await body(idle, "/visit") == "visit 2"
 
 
-@pytest.mark.gen_test
 async def test_a_session_ends_at_its_lifetime_however_busy(open_site: Open) -> None:
     moment = timedelta(milliseconds=300)
     options = SessionOptions(idle_timeout=timedelta(minutes=20), lifetime=4 * moment)
@@ -300,7 +288,6 @@ async def test_a_session_ends_at_its_lifetime_however_busy(open_site: Open) -> N
         assert await body(browser, "/visit") == "visit 1"
 
 
-@pytest.mark.gen_test
 async def test_what_is_stored_can_be_encrypted_and_large(open_site: Open) -> None:
     async with open_site(session=SessionOptions(encrypt=True)) as (site, place):
         browser = site.browser()

@@ -24,7 +24,6 @@ class Form(Page):
         self.write(f"{self.notice} {self.renamed} {self.temp_data.removed_when_saved()}")
 
 
-@pytest.mark.gen_test
 async def test_a_field_is_read_once_after_a_redirect() -> None:
     async with serve([("/", Form)]) as site:
         browser = site.browser()
@@ -113,7 +112,6 @@ def pages(*messages: tuple[str, ...]) -> list[Any]:
     return [("/flash", flashing(*messages)), *((f"/{name}", rendering(f"{name}.html")) for name in names)]
 
 
-@pytest.mark.gen_test
 async def test_messages_are_shown_once_with_their_categories_and_in_order() -> None:
     async with serve(pages(("Saved",), ("Careful", "warning")), app_settings=SETTINGS) as site:
         browser = site.browser()
@@ -128,7 +126,6 @@ async def test_messages_are_shown_once_with_their_categories_and_in_order() -> N
     assert again.body == b""
 
 
-@pytest.mark.gen_test
 async def test_messages_and_categories_are_escaped() -> None:
     async with serve(pages(("<script>alert(1)</script>", '"><b>')), app_settings=SETTINGS) as site:
         shown = await site.browser().fetch("/flash")
@@ -138,7 +135,6 @@ async def test_messages_and_categories_are_escaped() -> None:
     assert b'class="flash flash-&quot;&gt;&lt;b&gt;"' in shown.body
 
 
-@pytest.mark.gen_test
 async def test_messages_are_escaped_also_where_the_application_does_not_escape() -> None:
     settings = templates({"all.html": "{% module Flash() %}"}, autoescape=None) | {"autoescape": None}
     async with serve([("/flash", flashing(("<b>",))), ("/all", rendering("all.html"))], app_settings=settings) as site:
@@ -147,7 +143,6 @@ async def test_messages_are_escaped_also_where_the_application_does_not_escape()
     assert b"&lt;b&gt;" in shown.body
 
 
-@pytest.mark.gen_test
 async def test_one_category_is_shown_and_the_others_are_kept() -> None:
     async with serve(pages(("Broken", "error"), ("Saved",)), app_settings=SETTINGS) as site:
         browser = site.browser()
@@ -162,7 +157,6 @@ async def test_one_category_is_shown_and_the_others_are_kept() -> None:
     assert nothing.body == b""
 
 
-@pytest.mark.gen_test
 async def test_a_page_that_shows_another_category_sets_no_cookie() -> None:
     async with serve(pages(("Saved",)), app_settings=SETTINGS) as site:
         browser = site.browser()
@@ -174,7 +168,6 @@ async def test_a_page_that_shows_another_category_sets_no_cookie() -> None:
     assert shown.headers.get_list("Set-Cookie") == []
 
 
-@pytest.mark.gen_test
 async def test_messages_of_several_requests_come_together() -> None:
     async with serve(pages(("Saved",)), app_settings=SETTINGS) as site:
         browser = site.browser()
@@ -188,7 +181,6 @@ async def test_messages_of_several_requests_come_together() -> None:
     assert second == first, "a message stays readable in the request that read it"
 
 
-@pytest.mark.gen_test
 async def test_a_message_that_is_flashed_and_shown_in_one_request_is_consumed() -> None:
     def answer(handler: Any) -> None:
         handler.flash("Now")
@@ -213,7 +205,6 @@ class OwnFlash(UIModule):
         return "the application's own flash"
 
 
-@pytest.mark.gen_test
 async def test_an_application_s_own_modules_stay_and_its_own_flash_wins() -> None:
     for modules, expected in (
         ({"Own": Own}, b'own module <div class="flash flash-info" role="status">Saved</div>'),
@@ -228,7 +219,6 @@ async def test_an_application_s_own_modules_stay_and_its_own_flash_wins() -> Non
         assert shown.body.replace(b"'", b"&#x27;") == expected
 
 
-@pytest.mark.gen_test
 async def test_temp_data_and_session_are_in_the_template_namespace() -> None:
     def answer(handler: Any) -> None:
         handler.temp_data["notice"] = "here"
@@ -238,7 +228,6 @@ async def test_temp_data_and_session_are_in_the_template_namespace() -> None:
         assert (await site.browser().fetch("/")).body == b"here True"
 
 
-@pytest.mark.gen_test
 @pytest.mark.parametrize("own", ["a text", 5, None, ["a text"], [["only one"]], {"a": 1}])
 async def test_a_key_of_the_application_called_flash_is_not_taken_for_messages(own: Any) -> None:
     def keep(handler: Any) -> None:

@@ -74,7 +74,6 @@ async def held(browser: Any) -> int:
 # -- the story that TempData is for ----------------------------------------------------------------------------------
 
 
-@pytest.mark.gen_test
 @pytest.mark.parametrize("size", [5, 3000, 4500, 9000])
 @pytest.mark.parametrize("provider", [CookieTempDataProvider(), SessionTempDataProvider()])
 async def test_post_redirect_get_shows_the_message_once(size: int, provider: TempDataProvider) -> None:
@@ -88,7 +87,6 @@ async def test_post_redirect_get_shows_the_message_once(size: int, provider: Tem
     assert [name for name in browser.cookies if name.startswith(NAME)] == []
 
 
-@pytest.mark.gen_test
 async def test_a_message_waits_until_it_is_read() -> None:
     async with serve(PAGES) as site:
         browser = await left(site)
@@ -100,7 +98,6 @@ async def test_a_message_waits_until_it_is_read() -> None:
         assert (await browser.fetch("/read")).body == b"5"
 
 
-@pytest.mark.gen_test
 async def test_two_visitors_do_not_meet() -> None:
     async with serve(PAGES) as site:
         one, other = await left(site, 5), await left(site, 7)
@@ -108,7 +105,6 @@ async def test_two_visitors_do_not_meet() -> None:
         assert ((await other.fetch("/read")).body, (await one.fetch("/read")).body) == (b"7", b"5")
 
 
-@pytest.mark.gen_test
 async def test_short_and_long_values_never_touch_the_cache_and_set_no_session_cookie() -> None:
     async with serve(PAGES) as site:
         for size in (5, 4500):
@@ -127,7 +123,6 @@ def read_and_redirect(handler: Any) -> None:
     handler.redirect("/look")
 
 
-@pytest.mark.gen_test
 @pytest.mark.parametrize(("keep", "expected"), [(True, b"5"), (False, b"0")])
 async def test_a_redirect_keeps_what_was_read_if_it_is_to(keep: bool, expected: bytes) -> None:
     provider = CookieTempDataProvider(keep_on_redirect=keep)
@@ -137,7 +132,6 @@ async def test_a_redirect_keeps_what_was_read_if_it_is_to(keep: bool, expected: 
         assert (await browser.fetch("/redirect")).body == expected
 
 
-@pytest.mark.gen_test
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_every_status_that_redirects_keeps(status: int) -> None:
     def redirect(handler: Any) -> None:
@@ -151,7 +145,6 @@ async def test_every_status_that_redirects_keeps(status: int) -> None:
         assert await held(browser) == 5
 
 
-@pytest.mark.gen_test
 async def test_a_redirect_in_prepare_keeps_what_it_wrote_and_read() -> None:
     class Guarded(SessionMixin, RequestHandler):
         async def prepare(self) -> None:
@@ -195,7 +188,6 @@ def look_at_both(handler: Any) -> None:
 BOTH = ("/both", page(look_at_both))
 
 
-@pytest.mark.gen_test
 @pytest.mark.parametrize(
     "failure",
     [fail, raised(500), raised(503), lambda handler: handler.send_error(502)],
@@ -212,7 +204,6 @@ async def test_a_server_error_consumes_and_saves_nothing(failure: Callable[[Any]
         assert (await browser.fetch("/both")).body == b"xxxxx None"
 
 
-@pytest.mark.gen_test
 @pytest.mark.parametrize("status", [400, 403, 404, 429])
 async def test_an_error_of_the_visitor_consumes_and_saves(status: int) -> None:
     async with serve([*PAGES, ("/fail", read_write_and(raised(status))), BOTH]) as site:
@@ -222,7 +213,6 @@ async def test_an_error_of_the_visitor_consumes_and_saves(status: int) -> None:
         assert (await browser.fetch("/both")).body == b"None 1"
 
 
-@pytest.mark.gen_test
 async def test_a_status_that_the_handler_sets_itself_is_its_own_answer() -> None:
     async with serve([*PAGES, ("/own", read_write_and(lambda handler: handler.set_status(500))), BOTH]) as site:
         browser = await left(site)
@@ -231,7 +221,6 @@ async def test_a_status_that_the_handler_sets_itself_is_its_own_answer() -> None
         assert (await browser.fetch("/both")).body == b"None 1"
 
 
-@pytest.mark.gen_test
 async def test_a_commit_that_fails_consumes_and_saves_nothing() -> None:
     def both(handler: Any) -> None:
         handler.session["a"] = 1
@@ -250,7 +239,6 @@ async def test_a_commit_that_fails_consumes_and_saves_nothing() -> None:
 # -- responses that show nothing new ---------------------------------------------------------------------------------
 
 
-@pytest.mark.gen_test
 async def test_a_304_consumes_nothing_and_the_next_page_does() -> None:
     def constant(handler: Any) -> None:
         handler.temp_data.get("notice")
@@ -269,7 +257,6 @@ async def test_a_304_consumes_nothing_and_the_next_page_does() -> None:
         assert await held(browser) == 0
 
 
-@pytest.mark.gen_test
 async def test_an_explicit_304_consumes_nothing() -> None:
     def not_modified(handler: Any) -> None:
         handler.temp_data.get("notice")
@@ -282,7 +269,6 @@ async def test_an_explicit_304_consumes_nothing() -> None:
         assert await held(browser) == 5
 
 
-@pytest.mark.gen_test
 async def test_head_consumes_nothing_but_keeps_what_it_wrote() -> None:
     def answer(handler: Any) -> None:
         handler.temp_data.get("notice")
@@ -299,7 +285,6 @@ async def test_head_consumes_nothing_but_keeps_what_it_wrote() -> None:
 # -- streaming and templates ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.gen_test
 async def test_streaming_consumes_what_was_read_before_the_first_chunk() -> None:
     async def stream(handler: Any) -> None:
         handler.write(handler.temp_data["notice"])
@@ -313,7 +298,6 @@ async def test_streaming_consumes_what_was_read_before_the_first_chunk() -> None
         assert await held(browser) == 0
 
 
-@pytest.mark.gen_test
 async def test_streaming_never_becomes_a_304_and_consumes_whatever_etag_the_browser_has() -> None:
     async def stream(handler: Any) -> None:
         handler.write(handler.temp_data["notice"])
@@ -328,7 +312,6 @@ async def test_streaming_never_becomes_a_304_and_consumes_whatever_etag_the_brow
         assert await held(browser) == 0
 
 
-@pytest.mark.gen_test
 async def test_what_is_read_after_the_first_chunk_stays_for_the_next_page() -> None:
     async def stream(handler: Any) -> None:
         await handler.flush()
@@ -341,7 +324,6 @@ async def test_what_is_read_after_the_first_chunk_stays_for_the_next_page() -> N
         assert await held(browser) == 5
 
 
-@pytest.mark.gen_test
 async def test_a_template_that_reads_consumes() -> None:
     settings = templates({"page.html": "{{ temp_data['notice'] }}"})
     async with serve([*PAGES, ("/page", page(lambda h: h.render("page.html")))], app_settings=settings) as site:
@@ -351,7 +333,6 @@ async def test_a_template_that_reads_consumes() -> None:
         assert await held(browser) == 0
 
 
-@pytest.mark.gen_test
 @pytest.mark.parametrize("moment", ["flush", "finish", "redirect"])
 async def test_writing_after_the_headers_have_left_is_refused(moment: str) -> None:
     refused = []
@@ -377,7 +358,6 @@ async def test_writing_after_the_headers_have_left_is_refused(moment: str) -> No
 # -- nothing for nothing ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.gen_test
 async def test_temp_data_that_is_not_touched_is_neither_opened_nor_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     opened, saved = [], []
     provider = CookieTempDataProvider()
@@ -404,7 +384,6 @@ async def test_temp_data_that_is_not_touched_is_neither_opened_nor_sent(monkeypa
         assert (response.headers["Vary"], response.headers["Cache-Control"]) == ("Cookie", "no-store")
 
 
-@pytest.mark.gen_test
 @pytest.mark.parametrize("provider", [CookieTempDataProvider(), SessionTempDataProvider()])
 async def test_what_was_touched_but_is_unchanged_sets_no_cookie_and_takes_no_commit(provider: TempDataProvider) -> None:
     def touch(handler: Any) -> None:
@@ -425,7 +404,6 @@ async def test_what_was_touched_but_is_unchanged_sets_no_cookie_and_takes_no_com
         assert site.calls == (["get"] if isinstance(provider, SessionTempDataProvider) else [])
 
 
-@pytest.mark.gen_test
 async def test_the_session_s_provider_takes_no_trip_beyond_the_session_s_own() -> None:
     def both(handler: Any) -> None:
         handler.session["visits"] = handler.session.get("visits", 0) + 1
@@ -445,7 +423,6 @@ async def test_the_session_s_provider_takes_no_trip_beyond_the_session_s_own() -
 # -- sizes -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.gen_test
 @pytest.mark.parametrize(
     "cookie",
     [
@@ -469,7 +446,6 @@ async def test_no_line_exceeds_chunk_size_and_no_set_max_size(cookie: CookieOpti
             assert sum(len(line) for line in lines) <= 2560
 
 
-@pytest.mark.gen_test
 async def test_overflow_goes_to_the_session_comes_back_and_leaves_it() -> None:
     async with serve(PAGES) as site:
         browser = await left(site, 9000)
@@ -483,7 +459,6 @@ async def test_overflow_goes_to_the_session_comes_back_and_leaves_it() -> None:
         assert site.calls == ["get"]
 
 
-@pytest.mark.gen_test
 async def test_a_value_that_grows_into_the_session_and_shrinks_out_of_it_leaves_nothing_behind() -> None:
     async with serve(PAGES) as site:
         browser = await left(site, 4500)
@@ -499,7 +474,6 @@ async def test_a_value_that_grows_into_the_session_and_shrinks_out_of_it_leaves_
         assert (await browser.fetch("/read")).body == b"0"
 
 
-@pytest.mark.gen_test
 async def test_overflow_error_answers_500_before_anything_is_sent(log_of: Any) -> None:
     errors: list[Any] = []
 
@@ -543,7 +517,6 @@ async def assert_dropped(site: Site, cookies: dict[str, str]) -> None:
     assert response.headers["Cache-Control"] == "no-store"
 
 
-@pytest.mark.gen_test
 @pytest.mark.parametrize(
     "count",
     ["0", "-1", "+2", "2147483647", "99999999999999999999", "02", "2.0", "\u0662", "\u00b2", "", "1e1", "0x2", "50"],
@@ -563,7 +536,6 @@ async def test_a_count_that_was_never_written_is_dropped(count: str, log_of: Any
     assert "the number of pieces is not one that was ever written" in log_of(logging.WARNING)[0]
 
 
-@pytest.mark.gen_test
 async def test_missing_doubled_and_exchanged_pieces_are_dropped(log_of: Any) -> None:
     provider = CookieTempDataProvider(**SMALL)
     async with serve(PAGES, temp_data=provider) as site:
@@ -578,7 +550,6 @@ async def test_missing_doubled_and_exchanged_pieces_are_dropped(log_of: Any) -> 
     assert len(log_of(logging.WARNING)) == 1, "warnings of one kind are limited to one in a minute"
 
 
-@pytest.mark.gen_test
 async def test_the_order_of_the_cookies_does_not_matter() -> None:
     async with serve(PAGES, temp_data=CookieTempDataProvider(**SMALL)) as site:
         cookies = (await left(site, 700)).cookies
@@ -587,7 +558,6 @@ async def test_the_order_of_the_cookies_does_not_matter() -> None:
         assert (await site.browser().fetch("/read", headers={"Cookie": header})).body == b"700"
 
 
-@pytest.mark.gen_test
 async def test_chunks_of_two_writes_and_of_two_visitors_never_mix() -> None:
     async with serve(PAGES, temp_data=CookieTempDataProvider(**SMALL)) as site:
         one, other = (await left(site, 700)).cookies, (await left(site, 700)).cookies
@@ -596,7 +566,6 @@ async def test_chunks_of_two_writes_and_of_two_visitors_never_mix() -> None:
             await assert_dropped(site, one | {name: other[name]})
 
 
-@pytest.mark.gen_test
 async def test_an_expired_cookie_that_is_replayed_is_empty(log_of: Any) -> None:
     async with serve(PAGES) as site:
         cookies = (await left(site)).cookies
@@ -611,7 +580,6 @@ async def test_an_expired_cookie_that_is_replayed_is_empty(log_of: Any) -> None:
     assert log_of(logging.WARNING) == ["TempData in cookies was dropped: protected data has expired."]
 
 
-@pytest.mark.gen_test
 async def test_damaged_pieces_that_are_not_asked_for_are_left_alone() -> None:
     async with serve(PAGES) as site:
         browser = site.browser()
@@ -622,7 +590,6 @@ async def test_damaged_pieces_that_are_not_asked_for_are_left_alone() -> None:
     assert response.headers.get_list("Set-Cookie") == []
 
 
-@pytest.mark.gen_test
 async def test_a_new_value_replaces_damaged_pieces_in_the_same_response() -> None:
     async with serve(PAGES) as site:
         browser = site.browser()
@@ -635,7 +602,6 @@ async def test_a_new_value_replaces_damaged_pieces_in_the_same_response() -> Non
         assert await held(browser) == 5
 
 
-@pytest.mark.gen_test
 async def test_left_over_pieces_are_deleted_with_the_attributes_that_they_were_set_with() -> None:
     cookie = CookieOptions(path="/", domain="example.org", secure="always", same_site="Strict")
     async with serve(PAGES, temp_data=CookieTempDataProvider(cookie=cookie, **SMALL)) as site:
@@ -650,7 +616,6 @@ async def test_left_over_pieces_are_deleted_with_the_attributes_that_they_were_s
     assert list(browser.cookies) == [NAME]
 
 
-@pytest.mark.gen_test
 async def test_fifty_pieces_at_most_are_deleted_in_one_response() -> None:
     async with serve(PAGES) as site:
         browser = site.browser()
@@ -665,7 +630,6 @@ async def test_fifty_pieces_at_most_are_deleted_in_one_response() -> None:
 # -- consent, case, and parallel requests ----------------------------------------------------------------------------
 
 
-@pytest.mark.gen_test
 async def test_without_consent_temp_data_lasts_for_the_request_alone(log_of: Any) -> None:
     def both(handler: Any) -> None:
         handler.temp_data["notice"] = "x"
@@ -688,14 +652,12 @@ async def test_without_consent_temp_data_lasts_for_the_request_alone(log_of: Any
     assert log_of(logging.WARNING) == ["TempData of visitors who have not agreed to cookies is not kept."]
 
 
-@pytest.mark.gen_test
 async def test_an_essential_cookie_needs_no_consent() -> None:
     provider = CookieTempDataProvider(cookie=CookieOptions(is_essential=True))
     async with serve(PAGES, temp_data=provider, consent=lambda _: False) as site:
         assert (await site.browser().fetch("/leave")).body == b"5"
 
 
-@pytest.mark.gen_test
 async def test_keys_are_found_in_the_next_request_without_regard_to_case() -> None:
     def write(handler: Any) -> None:
         handler.temp_data["NoTiCe"] = "x" * 5
@@ -708,7 +670,6 @@ async def test_keys_are_found_in_the_next_request_without_regard_to_case() -> No
         assert await held(browser) == 0
 
 
-@pytest.mark.gen_test
 async def test_parallel_requests_with_one_cookie_are_all_answered() -> None:
     async with serve(PAGES) as site:
         browser = await left(site)
@@ -720,7 +681,6 @@ async def test_parallel_requests_with_one_cookie_are_all_answered() -> None:
         assert await held(browser) == 0
 
 
-@pytest.mark.gen_test
 async def test_large_temp_data_with_a_cache_that_is_down_is_a_503_and_small_goes_on(log_of: Any) -> None:
     async with serve(PAGES) as site:
         browser = await left(site, 9000)

@@ -30,7 +30,6 @@ def query(*lines: str) -> str:
     return urlencode([("set", line) for line in lines])
 
 
-@pytest.mark.gen_test
 async def test_cookies_come_back_and_those_of_two_browsers_do_not_mix() -> None:
     async with serve(HANDLERS) as site:
         one, other = site.browser(), site.browser()
@@ -43,7 +42,6 @@ async def test_cookies_come_back_and_those_of_two_browsers_do_not_mix() -> None:
         assert [cookie.line for cookie in other.stored_cookies] == ["a=other; Path=/; HttpOnly"]
 
 
-@pytest.mark.gen_test
 async def test_a_cookie_goes_to_its_path_and_below_and_the_longest_path_comes_first() -> None:
     async with serve(HANDLERS) as site:
         browser = site.browser()
@@ -59,7 +57,6 @@ async def test_a_cookie_goes_to_its_path_and_below_and_the_longest_path_comes_fi
             assert (await browser.fetch(path)).body == expected
 
 
-@pytest.mark.gen_test
 @pytest.mark.parametrize(
     "deletion", ["a=; Path=/; Max-Age=0", "a=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT", "a=; max-age=0; path=/"]
 )
@@ -73,7 +70,6 @@ async def test_a_cookie_is_deleted_with_its_name_and_path(deletion: str) -> None
         assert browser.cookies == {"b": "2"}
 
 
-@pytest.mark.gen_test
 async def test_a_deletion_for_another_path_deletes_nothing() -> None:
     async with serve(HANDLERS) as site:
         browser = site.browser()
@@ -82,7 +78,6 @@ async def test_a_deletion_for_another_path_deletes_nothing() -> None:
         assert browser.cookies == {"a": "1"}
 
 
-@pytest.mark.gen_test
 @pytest.mark.parametrize("status", [301, 302, 303])
 async def test_a_redirect_is_followed_with_get_and_the_cookies_of_each_answer(status: int) -> None:
     async with serve(HANDLERS) as site:
@@ -94,7 +89,6 @@ async def test_a_redirect_is_followed_with_get_and_the_cookies_of_each_answer(st
         assert response.effective_url == f"{site.base_url}/there"
 
 
-@pytest.mark.gen_test
 async def test_a_redirect_may_be_left_alone() -> None:
     async with serve(HANDLERS) as site:
         response = await site.browser().fetch("/", method="POST", body="to=/there", follow_redirects=False)
@@ -102,7 +96,6 @@ async def test_a_redirect_may_be_left_alone() -> None:
     assert (response.code, response.headers["Location"]) == (302, "/there")
 
 
-@pytest.mark.gen_test
 async def test_redirects_in_a_circle_end() -> None:
     class Circle(RequestHandler):
         def get(self) -> None:
@@ -112,7 +105,6 @@ async def test_redirects_in_a_circle_end() -> None:
         assert (await site.browser().fetch("/")).code == 302
 
 
-@pytest.mark.gen_test
 async def test_an_error_answer_is_no_exception_and_no_answer_is_one() -> None:
     class Broken(RequestHandler):
         def get(self) -> None:
@@ -126,7 +118,6 @@ async def test_an_error_answer_is_no_exception_and_no_answer_is_one() -> None:
         await browser.fetch("/")
 
 
-@pytest.mark.gen_test
 async def test_the_jar_can_be_filled_emptied_and_sent_by_hand() -> None:
     async with serve(HANDLERS) as site:
         browser = site.browser()

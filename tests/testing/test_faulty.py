@@ -43,7 +43,6 @@ async def holding() -> FaultyCache:
     return cache
 
 
-@pytest.mark.gen_test
 @pytest.mark.parametrize("name", CALLS)
 async def test_a_call_that_is_to_fail_raises_and_reaches_nothing(name: str) -> None:
     cache = await holding()
@@ -59,7 +58,6 @@ async def test_a_call_that_is_to_fail_raises_and_reaches_nothing(name: str) -> N
     assert cache.calls == [name]
 
 
-@pytest.mark.gen_test
 @pytest.mark.parametrize("name", CALLS)
 async def test_the_other_calls_go_on(name: str) -> None:
     cache = await holding()
@@ -68,7 +66,6 @@ async def test_the_other_calls_go_on(name: str) -> None:
     assert await CALLS[name](cache)
 
 
-@pytest.mark.gen_test
 @pytest.mark.parametrize("name", CALLS)
 async def test_a_call_that_is_to_hang_never_answers(name: str) -> None:
     cache = await holding()
@@ -79,7 +76,6 @@ async def test_a_call_that_is_to_hang_never_answers(name: str) -> None:
             await CALLS[name](cache)
 
 
-@pytest.mark.gen_test
 async def test_a_delay_comes_before_every_call() -> None:
     cache = FaultyCache(MemoryCache(), delay=timedelta(milliseconds=30))
     start = perf_counter()
@@ -89,7 +85,6 @@ async def test_a_delay_comes_before_every_call() -> None:
     assert perf_counter() - start >= 0.029
 
 
-@pytest.mark.gen_test
 async def test_calls_are_counted_in_order() -> None:
     cache = FaultyCache(MemoryCache(), fail=["get"], hang=["find"])
 
