@@ -17,8 +17,6 @@ from tornado_session.deadline import begin
 from tornado_session.merge import merge, merge_one
 from tornado_session.turns import Turns
 
-pytestmark = pytest.mark.gen_test
-
 PARALLEL = 64
 
 

@@ -21,8 +21,6 @@ from tornado_session import (
 from tornado_session.cookies import encoding
 from tornado_session.testing import CookieClient, FakeClock, FaultyCache
 
-pytestmark = pytest.mark.gen_test
-
 OLD, NEW, OTHER = "the old secret of the site", "the new secret of the site", "another secret altogether"
 
 

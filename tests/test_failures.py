@@ -19,8 +19,6 @@ from tornado_session import (
     SessionUnavailableError,
 )
 
-pytestmark = pytest.mark.gen_test
-
 SHORT = timedelta(milliseconds=30)
 
 

@@ -24,8 +24,6 @@ from tornado_session import (
 )
 from tornado_session.testing import FakeClock, FaultyCache
 
-pytestmark = pytest.mark.gen_test
-
 COOKIE = ".Tornado.Session"
 DELAY = timedelta(milliseconds=100)
 # Tornado keeps one loader for each template_path, for ever.

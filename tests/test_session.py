@@ -26,8 +26,6 @@ from tornado_session import (
 from tornado_session.caching.contract import CacheEntryOptions
 from tornado_session.testing import FakeClock, FaultyCache
 
-pytestmark = pytest.mark.gen_test
-
 
 class Place:
     """A counted cache, a clock and a browser."""

@@ -26,8 +26,6 @@ from tornado_session.application import SETTING
 from tornado_session.caching.contract import CacheEntryOptions
 from tornado_session.testing import CookieClient, FakeClock, FaultyCache
 
-pytestmark = pytest.mark.gen_test
-
 OWNER = "user-42"
 
 

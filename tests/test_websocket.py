@@ -23,8 +23,6 @@ from tornado_session import (
 )
 from tornado_session.testing import CookieClient
 
-pytestmark = pytest.mark.gen_test
-
 
 class Socket(SessionMixin, WebSocketHandler):
     """Does to its session what the messages say, and answers with what came of it."""
