@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import tornado
+from tornado.simple_httpclient import HTTPTimeoutError
 from tornado.web import HTTPError, RequestHandler
 
 from tests.conftest import serve
@@ -319,7 +321,7 @@ async def test_an_error_page_that_reads_a_session_which_is_not_loaded_is_empty_a
     assert "Session not loaded: Handler used it before prepare() had run" in caplog.text
 
 
-async def test_a_cancelled_handler_answers_500_and_stores_nothing() -> None:
+async def test_a_cancelled_handler_stores_nothing_and_answers_500_where_tornado_answers() -> None:
     class Handler(Page):
         async def get(self) -> None:
             self.change()
@@ -329,9 +331,14 @@ async def test_a_cancelled_handler_answers_500_and_stores_nothing() -> None:
             await asyncio.sleep(1)
 
     async with serve([("/", Handler)]) as site:
-        response = await site.browser().fetch("/")
+        if tornado.version_info >= (6, 6):
+            assert (await site.browser().fetch("/")).code == 500
+        else:
+            # Until 6.6, Tornado leaves the client of a cancelled handler without an answer.
+            with pytest.raises(HTTPTimeoutError):
+                await site.browser().fetch("/", request_timeout=0.5)
 
-        assert (response.code, site.calls) == (500, [])
+        assert site.calls == []
 
 
 async def test_a_client_that_leaves_a_stream_leaves_nothing_behind_in_the_log(log_of: Any) -> None:
