@@ -61,7 +61,9 @@ async def test_writes_that_the_write_concern_does_not_cover_are_errors_of_each_c
     async with new_collection(client_class, url) as collection:
         cache = MongoCache(collection.with_options(write_concern=WriteConcern(w=9, wtimeout=100)))
 
-        alone = await asyncio.gather(cache.set("key", b"", FOREVER), return_exceptions=True)
+        await MongoCache(collection).set("key", b"", SLIDING)
+        alone: list[Any] = [*await asyncio.gather(cache.get("key"), return_exceptions=True)]
+        alone += await asyncio.gather(cache.set("key", b"", FOREVER), return_exceptions=True)
         together = await asyncio.gather(
             *(cache.set(f"key{number}", b"", FOREVER) for number in range(4)), return_exceptions=True
         )

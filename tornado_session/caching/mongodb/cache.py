@@ -128,7 +128,7 @@ class MongoCache(DistributedCache):
     async def _read_one(self, key: str, refresh: bool) -> Document | None:
         if refresh and self._dues.may_be_due(key):
             return await self._slide_one(key)
-        document: Document | None = await self._collection.find_one({"_id": key}, documents.STORED_AND_NOW)
+        document = await commands.find_one(self._collection, key)
         if document is None or not documents.is_live(document):
             return None
         self._dues.note_read(key, document)
