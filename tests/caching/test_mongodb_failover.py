@@ -108,6 +108,7 @@ def test_a_server_that_hangs_costs_no_more_than_the_timeout_and_is_found_again(
         assert process is not None
         async with new_cache(client_class, server.url) as cache:
             os.kill(process, signal.SIGSTOP)
+            os.waitpid(process, os.WUNTRACED)  # Until it has stopped, it may still answer.
             try:
                 outcomes = [outcome for _ in range(3) for outcome in await outcomes_of_all_calls(cache)]
             finally:
