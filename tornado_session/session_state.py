@@ -97,7 +97,7 @@ class SessionState(SessionValues):
             self._is_loaded = True
             return
         try:
-            stored = await self._store.load_in_time(self._cache_key, refresh=refresh)
+            stored = await self._store.bounded(self._store.load(self._cache_key, refresh=refresh))
         except (CacheError, UnreadableRecordError) as error:
             self._is_unavailable = not self._is_loaded
             if isinstance(error, UnreadableRecordError):

@@ -56,19 +56,14 @@ class SessionStore:
         self._format = RecordFormat(opener if options.encrypt else None, opener)
         self._plain_options = CacheEntryOptions(sliding=options.idle_timeout, refresh_interval=options.refresh_interval)
 
-    async def bounded(self, trips: Coroutine[Any, Any, T]) -> T:
-        """Await some trips for at most ``SessionOptions.io_timeout``; raises ``CacheTimeoutError``."""
-        return await trips if self.never_waits else await within(self.options.io_timeout, trips)
+    def bounded(self, trips: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+        """Bound some trips to ``SessionOptions.io_timeout``; awaiting them may raise ``CacheTimeoutError``."""
+        return trips if self.never_waits else within(self.options.io_timeout, trips)
 
     @staticmethod
     def cache_key(key: bytes) -> str:
         """Give the name under which the cache knows the session with ``key``: whoever reads the store gets no key."""
         return sha256(key).hexdigest()
-
-    def load_in_time(self, cache_key: str, *, refresh: bool) -> Coroutine[Any, Any, StoredSession | None]:
-        """Read a session as ``load`` does, for at most ``SessionOptions.io_timeout``."""
-        loading = self.load(cache_key, refresh=refresh)
-        return loading if self.never_waits else within(self.options.io_timeout, loading)
 
     async def load(self, cache_key: str, *, refresh: bool) -> StoredSession | None:
         """Read a session; raises ``UnreadableRecordError`` for what is not understood, and ``CacheError``."""
