@@ -16,6 +16,7 @@ from benchmarks.servers.common import SESSION
 
 SERVERS: Final = Path(__file__).parent / "servers"
 USUAL: Final = ("read", "written", "none")
+TEMP_DATA: Final = ("temp_set", "temp_read")
 CARRIED: Final = "carried"
 """The bare route, asked with the session's cookie: what a longer request costs the framework alone."""
 
@@ -60,12 +61,12 @@ class Contender:
 
 
 CONTENDERS: Final = (
-    Contender(OURS, "memory", "ours", "memory", "ours", routes=(*USUAL, CARRIED, "temp_set", "temp_read")),
+    Contender(OURS, "memory", "ours", "memory", "ours", routes=(*USUAL, CARRIED, *TEMP_DATA)),
     Contender("torndsession", "memory", "torndsession_server", "memory"),
     Contender("starsessions", "memory", "starsessions_server", "memory"),
     Contender("Django, locmem", "memory", "django_server", "memory"),
     Contender("express-session", "memory", "express_server.js", "memory"),
-    Contender("by hand, a dict", "memory", "by_hand", "memory", "by hand"),
+    Contender("by hand, a dict", "memory", "by_hand", "memory", "by hand", routes=(*USUAL, CARRIED, *TEMP_DATA)),
     Contender(OURS, "mongodb", "ours", "mongodb", "ours", (16, 1, 64)),
     Contender(OURS_REFRESH_INTERVAL, "mongodb", "ours", "mongodb+60", "ours", (16, 1, 64)),
     Contender(f"{OURS}, Motor", "mongodb", "ours", "mongodb-motor", "ours"),

@@ -1,15 +1,27 @@
-"""What an application without any package would write: a random cookie and a dict, or one document per session."""
+"""What an application without any package would write: a random cookie and a dict, or one document per session.
 
+And for TempData: a cookie encrypted with a key of this process, without expiry, rotation, chunks or strict reading.
+"""
+
+import os
 import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
+import msgspec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient
+from tornado.httputil import parse_cookie
 from tornado.web import Application, RequestHandler
 
 from benchmarks.servers import tornado_server
 from benchmarks.servers.common import SESSION, Arguments, arguments
+
+_CIPHER: Final = AESGCM(os.urandom(32))
+_ATTRIBUTES: Final = "Path=/; HttpOnly; SameSite=Lax"
+_EXPIRED: Final = "Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
 
 
 class InDict:
@@ -83,12 +95,37 @@ class Written(RequestHandler):
         self.write(str(values["visits"]))
 
 
+class _SettingACookie(RequestHandler):
+    def send_cookie(self, cookie: str) -> None:
+        self.add_header("Set-Cookie", f"temp={cookie}; {_ATTRIBUTES}")
+        self.set_header("Vary", "Cookie")
+        self.set_header("Cache-Control", "no-store")
+
+
+class SetTempData(_SettingACookie):
+    async def get(self) -> None:
+        nonce = os.urandom(12)
+        sealed = _CIPHER.encrypt(nonce, msgspec.msgpack.encode({"notice": "n" * 300}), None)
+        self.send_cookie(urlsafe_b64encode(nonce + sealed).decode())
+        self.write("0")
+
+
+class ReadTempData(_SettingACookie):
+    async def get(self) -> None:
+        sealed = urlsafe_b64decode(parse_cookie(self.request.headers["Cookie"])["temp"])
+        values = msgspec.msgpack.decode(_CIPHER.decrypt(sealed[:12], sealed[12:], None))
+        self.send_cookie(f"; {_EXPIRED}")
+        self.write(str(len(values["notice"])))
+
+
 HANDLERS: list[Any] = [
     ("/bare", tornado_server.Bare),
     ("/start", Start),
     ("/none", Untouched),
     ("/read", Read),
     ("/written", Written),
+    ("/temp_set", SetTempData),
+    ("/temp_read", ReadTempData),
 ]
 
 
