@@ -435,7 +435,7 @@ def test_threads_that_hammer_one_cache_keep_its_counts_right() -> None:
 
 
 def test_repr_shows_no_value() -> None:
-    entry = Entry.make("key", b"topsecret", 1, CacheEntryOptions(), 0.0)
+    entry = Entry("key", b"topsecret", 1)
 
     assert repr(entry) == "<Entry of 9 bytes>"
 

@@ -123,6 +123,8 @@ class DistributedCache(ABC):
 
 def check_key(key: str, *, name: str = "key") -> None:
     """Raise ``TypeError`` or ``ValueError`` for what cannot be a key, or a tag."""
+    if type(key) is str and 0 < len(key) <= MAX_KEY_SIZE // 4:
+        return  # However its characters are encoded.
     if not isinstance(key, str):
         raise TypeError(f"{name} must be a str, not {type(key).__name__}")
     if not key:

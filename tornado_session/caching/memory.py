@@ -106,9 +106,9 @@ class MemoryCache(DistributedCache):
         check_key(tag, name="tag")
         with self._lock:
             now = self._begin()
-            entries = [entry for entry in self._table.tagged(tag) if now < entry.expires]
-        for entry in entries:
-            yield entry.key, _told(entry)
+            found = [(entry.key, _told(entry)) for entry in self._table.tagged(tag) if now < entry.expires]
+        for key, entry in found:
+            yield key, entry
 
     def _check(self, key: str, value: bytes, options: CacheEntryOptions) -> None:
         check_key(key)
@@ -128,11 +128,10 @@ class MemoryCache(DistributedCache):
 
     def _put(self, key: str, value: bytes, options: CacheEntryOptions, now: float) -> int:
         self._version += 1
-        entry = Entry.make(key, value, self._version, options, now)
-        self._table.put(entry)
+        self._table.put(key, value, self._version, options, now)
         if self._table.size > self._max_size:
             self._make_room(now)
-        return entry.version
+        return self._version
 
     def _make_room(self, now: float) -> None:
         evicted = 0

@@ -45,19 +45,15 @@ class Entry(msgspec.Struct, gc=False):
     tag_before: Optional["Entry"] = None
     tag_after: Optional["Entry"] = None
 
-    @classmethod
-    def make(cls, key: str, value: bytes, version: int, options: CacheEntryOptions, now: float) -> "Entry":
-        """Make an entry that was written ``now``."""
-        entry = cls(key, value, version, options.tag)
-        if options.sliding is not None:
-            entry.sliding = _seconds(options.sliding)
-            entry.interval = _seconds(options.refresh_interval)
-        if options.relative is not None:
-            entry.fixed_end = now + options.relative.total_seconds()
+    def write(self, value: bytes, version: int, options: CacheEntryOptions, now: float) -> None:
+        """Note what was written ``now``; the tag stays."""
+        self.value, self.version, self.refreshed = value, version, now
+        self.sliding = inf if options.sliding is None else _seconds(options.sliding)
+        self.interval = 0.0 if options.sliding is None else _seconds(options.refresh_interval)
+        self.fixed_end = inf if options.relative is None else now + options.relative.total_seconds()
         if options.absolute is not None:
-            entry.fixed_end = min(entry.fixed_end, options.absolute.timestamp())
-        entry._start(now)
-        return entry
+            self.fixed_end = min(self.fixed_end, options.absolute.timestamp())
+        self.expires = min(now + self.sliding + self.interval, self.fixed_end)
 
     def __repr__(self) -> str:
         # Not the struct's own, which would show the value, and of all the neighbours too.
@@ -70,10 +66,8 @@ class Entry(msgspec.Struct, gc=False):
 
     def slide(self, now: float) -> None:
         """Start the sliding expiry anew, if it slides and the interval has passed."""
-        if self.sliding != inf and now - self.refreshed >= self.interval:
-            self._start(now)
-
-    def _start(self, now: float) -> None:
+        if self.sliding == inf or now - self.refreshed < self.interval:
+            return
         self.refreshed = now
         self.expires = min(now + self.sliding + self.interval, self.fixed_end)
 
@@ -132,24 +126,29 @@ class MemoryTable:
 
     def use(self, entry: Entry) -> None:
         """Note that ``entry`` is the one that was used last."""
-        if entry.newer is not self._ends:
-            _unlink(entry)
-            self._link_last(entry)
+        older, newer, ends = entry.older, entry.newer, self._ends
+        if newer is ends:
+            return
+        last = ends.older
+        older.newer, newer.older = newer, older  # type: ignore[union-attr]
+        entry.older, entry.newer = last, ends
+        last.newer = ends.older = entry  # type: ignore[union-attr]
 
-    def put(self, entry: Entry) -> None:
-        """Insert ``entry``, in the place of another one with its key."""
-        shard = self._shards[hash(entry.key) % _SHARDS]
-        old = shard.get(entry.key)
-        if old is not None:
-            self.remove(old)
-        shard[entry.key] = entry
-        self._count += 1
-        self.size += entry.size
-        self._link_last(entry)
-        if entry.tag is not None:
-            self._tie(entry, entry.tag)
-        if entry.expires != inf:
-            self._file(entry, entry.refreshed)
+    def put(self, key: str, value: bytes, version: int, options: CacheEntryOptions, now: float) -> None:
+        """Insert an entry, or write over the one with its key."""
+        entry = self._shards[hash(key) % _SHARDS].get(key)
+        if entry is not None and entry.tag == options.tag:
+            self.size += len(value) - len(entry.value)
+            self.use(entry)
+        else:
+            if entry is not None:
+                self.remove(entry)
+            entry = self._insert(key, value, options.tag)
+        entry.write(value, version, options, now)
+        if entry.due_before is None or entry.expires + 1 < entry.due:
+            self._unfile(entry)
+            if entry.expires != inf:
+                self._file(entry, now)
 
     def remove(self, entry: Entry) -> None:
         """Remove ``entry``, which must be in the table."""
@@ -182,6 +181,16 @@ class MemoryTable:
             self.remove(first)
             removed += 1
         return removed
+
+    def _insert(self, key: str, value: bytes, tag: str | None) -> Entry:
+        entry = Entry(key, value, 0, tag)
+        self._shards[hash(key) % _SHARDS][key] = entry
+        self._count += 1
+        self.size += entry.size
+        self._link_last(entry)
+        if tag is not None:
+            self._tie(entry, tag)
+        return entry
 
     def _link_last(self, entry: Entry) -> None:
         last = self._ends.older
