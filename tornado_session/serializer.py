@@ -61,7 +61,7 @@ def loads(data: bytes) -> Any:
     """Give back the value that ``dumps`` took, equal and of the same type. Raises ``ValueError`` for other bytes."""
     try:
         return _decode(data)
-    except (ValueError, ArithmeticError, TypeError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, ArithmeticError, TypeError, RecursionError) as error:
         # What the bytes say is not repeated: they are somebody's session.
         raise ValueError(f"not a serialized value: {type(error).__name__}") from None
 
