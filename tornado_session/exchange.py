@@ -67,7 +67,7 @@ class Exchange:
         if session._is_loaded:
             return
         try:
-            await session._fetch(refresh=True)
+            await session._fetch(True)
         except (CacheError, SessionUnavailableError) as error:
             if self._sessions.options.when_unavailable == "fail":
                 raise SessionUnavailableError(f"The session could not be loaded: {error}") from error

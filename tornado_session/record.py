@@ -1,7 +1,8 @@
 """SessionRecord: a session as it is stored, and its bytes."""
 
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from tornado_session import serializer
 from tornado_session.errors import ProtectionError, SessionError
@@ -15,8 +16,10 @@ from tornado_session.protection.protector import Protector
 #
 # id: text; created: seconds since the epoch, float; owner and label: text or nil.
 MOVED: Final = b"\x00"
-_PLAIN: Final = 1
-_ENCRYPTED: Final = 2
+_PLAIN: Final = b"\x01"
+_ENCRYPTED: Final = b"\x02"
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(tuple[str, float, str | None, str | None, bytes]).decode
 
 
 class UnreadableRecordError(SessionError):
@@ -25,8 +28,7 @@ class UnreadableRecordError(SessionError):
     status_code = 503
 
 
-@dataclass(slots=True, repr=False)
-class SessionRecord:
+class SessionRecord(msgspec.Struct):
     """What is stored of a session."""
 
     id: str
@@ -51,10 +53,10 @@ class RecordFormat:
 
     def dumps(self, record: SessionRecord, cache_key: str) -> bytes:
         """Write ``record`` for storing under ``cache_key``."""
-        content = serializer.dumps([record.id, record.created, record.owner, record.label, record.data])
+        content = _encode((record.id, record.created, record.owner, record.label, record.data))
         if self._protector is None:
-            return bytes((_PLAIN,)) + content
-        return bytes((_ENCRYPTED,)) + self._protector.protect(content, context=cache_key.encode())
+            return _PLAIN + content
+        return _ENCRYPTED + self._protector.protect(content, context=cache_key.encode())
 
     def loads(self, stored: bytes, cache_key: str) -> SessionRecord | None:
         """Read what ``dumps`` wrote; ``None`` for what does not count as a live session.
@@ -62,24 +64,24 @@ class RecordFormat:
         That is one stored in clear where encryption is asked for: whoever can write to the store could put it there.
         Raises ``UnreadableRecordError`` for what is not understood.
         """
+        version, content = stored[:1], stored[1:]
+        if version == _PLAIN and self._protector is not None:
+            return None
         try:
-            content = self._content(stored, cache_key)
-            if content is None:
-                return None
-            id_, created, owner, label, data = serializer.loads(content)
-            values = serializer.loads(data)
-            if type(id_) is not str or type(created) is not float or type(values) is not dict:
-                raise TypeError("its parts are not those of a session")  # noqa: TRY301 - one answer to all such bytes
-            return SessionRecord(id_, created, owner, label, values, data)
-        except (ValueError, TypeError, ProtectionError) as error:
+            if version != _PLAIN:
+                content = self._opened(version, content, cache_key)
+            id_, created, owner, label, data = _decode(content)
+            return SessionRecord(id_, created, owner, label, serializer.loads_dict(data), data)
+        except msgspec.MsgspecError:
+            # What the bytes say is not repeated: they are somebody's session.
+            raise UnreadableRecordError("a stored session cannot be read: its parts are not those of one") from None
+        except (ValueError, ProtectionError) as error:
             raise UnreadableRecordError(f"a stored session cannot be read: {error}") from None
 
-    def _content(self, stored: bytes, cache_key: str) -> bytes | None:
-        version = stored[0] if stored else -1
-        if version == _PLAIN:
-            return stored[1:] if self._protector is None else None
+    def _opened(self, version: bytes, content: bytes, cache_key: str) -> bytes:
         if version == _ENCRYPTED:
-            return self._opener.unprotect(stored[1:], context=cache_key.encode())
+            return self._opener.unprotect(content, context=cache_key.encode())
         raise ValueError(
-            f"its format has version {version}, and this is a version that reads {_PLAIN} and {_ENCRYPTED}"
+            f"its format has version {version[0] if version else -1}, and this is a version that reads {_PLAIN[0]} and "
+            f"{_ENCRYPTED[0]}"
         )

@@ -1,6 +1,7 @@
 """Values to bytes and back: MessagePack, with extension types for what it would otherwise blur."""
 
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -66,10 +67,45 @@ def loads(data: bytes) -> Any:
         raise ValueError(f"not a serialized value: {type(error).__name__}") from None
 
 
+def loads_dict(data: bytes) -> dict[str, Any]:
+    """Give back the dict that ``dumps`` took. Raises ``ValueError`` for other bytes."""
+    value = loads(data)
+    if type(value) is not dict:
+        raise ValueError(f"not a serialized dict: {type(value).__name__}")
+    return value
+
+
+def dumps_changed(values: dict[str, Any], stored: bytes, keys: AbstractSet[str], *, name: str) -> bytes | None:
+    """Serialize ``values``, of which all but those under ``keys`` are as ``stored`` has them; ``None``: all are equal.
+
+    Only what may have changed is serialized anew; the rest is taken over as it is, whatever it takes.
+    """
+    kept = _decode_raw(stored)
+    try:
+        data = _encode(
+            {key: _to_wire(value, MAX_DEPTH - 1, _PLAIN) if key in keys else kept[key] for key, value in values.items()}
+        )
+    except (OverflowError, _RefusedError, UnicodeEncodeError):
+        data = dumps(values, name=name)
+    if data == stored:
+        return None
+    # Other bytes may still be equal values: a dict in another order, Decimals of other precision.
+    if kept.keys() == values.keys() and all(_says(kept[key], values[key]) for key in keys & kept.keys()):
+        return None
+    return data
+
+
+def _says(stored: msgspec.Raw, value: Any) -> bool:
+    known = _decode(stored)
+    return bool(known == value) and same(known, value)
+
+
 def check(value: Any, *, name: str) -> None:
     """Raise what ``dumps`` would raise for ``value``."""
-    if type(value) not in _SAFE:
-        dumps(value, name=name)
+    kind = type(value)
+    if kind in _ALWAYS_TAKEN or (kind is str and value.isascii()):
+        return
+    dumps(value, name=name)
 
 
 def same(one: Any, other: Any) -> bool:
@@ -156,6 +192,7 @@ def _datetime_to_ext(value: datetime, _depth: int, _plain: frozenset[type]) -> m
 
 
 _SAFE: Final = frozenset({type(None), bool, float, bytes})
+_ALWAYS_TAKEN: Final = _SAFE | {int}
 _TEXT: Final = frozenset({str})
 _PLAIN: Final = _SAFE | {str, int}
 _TO_EXT: Final[dict[type, Callable[[Any, int, frozenset[type]], msgspec.msgpack.Ext]]] = {
@@ -169,7 +206,7 @@ _TO_EXT: Final[dict[type, Callable[[Any, int, frozenset[type]], msgspec.msgpack.
 }
 _KNOWN: Final = _SAFE | _TO_EXT.keys() | {int, str, list, dict}
 
-_decode: Callable[[bytes], Any]
+_decode: Callable[[bytes | msgspec.Raw], Any]
 _FROM_EXT: Final[dict[int, Callable[[bytes], Any]]] = {
     _INT: lambda data: int.from_bytes(data, signed=True),
     _TUPLE: lambda data: tuple(_decode(data)),
@@ -190,6 +227,7 @@ def _from_ext(code: int, data: memoryview) -> Any:
 
 
 _decode = msgspec.msgpack.Decoder(ext_hook=_from_ext).decode
+_decode_raw: Final = msgspec.msgpack.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def _int_bytes(value: int) -> bytes:

@@ -1,7 +1,7 @@
 """Session: values that stay between requests, and what can be done with them."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Any
 
@@ -122,15 +122,14 @@ class Session(SessionState):
         Raises ``CacheError``; and ``SessionUnavailableError`` when what is stored is not understood.
         """
         if not self._is_loaded:
-            await self._fetch(refresh=True)
+            await self._fetch(True)
 
     async def reload(self) -> None:
         """Read the session again and drop what was changed here and not committed; does not move the idle timeout.
 
         A session that was ended elsewhere is empty afterwards, and ``is_ended`` is true.
         """
-        async with self._alone():
-            await self._fetch(refresh=False)
+        await self._alone(self._fetch, False)
 
     async def commit(self) -> None:
         """Store the changes now; does nothing when there are none. A response stores them by itself before it ends.
@@ -139,20 +138,24 @@ class Session(SessionState):
         another request is not stored: no error, ``is_ended`` is true.
         """
         self._before_read()
-        async with self._alone():
-            if self._has_to_be_stored:
-                await self._store.bounded(self._save())
+        await self._alone(self._commit)
+
+    async def _commit(self) -> None:
+        if self._has_to_be_stored:
+            await self._store.bounded(self._save())
 
     async def refresh(self) -> None:
         """Start the idle timeout anew, now; for connections that live longer than a request."""
         self._before_read()
-        async with self._alone():
-            if self._record is None or not self._can_be_stored:
-                return
-            if await self._store.bounded(self._store.refresh(self._cache_key)):
-                self._expires = self._store.expires(self._record.created)
-            else:
-                self._end()
+        await self._alone(self._refresh)
+
+    async def _refresh(self) -> None:
+        if self._record is None or not self._can_be_stored:
+            return
+        if await self._store.bounded(self._store.refresh(self._cache_key)):
+            self._expires = self._store.expires(self._record.created)
+        else:
+            self._end()
 
     async def regenerate(self, *, owner: str | None = KEEP) -> None:
         """Give the session a new key and a new id and keep its data; to be called whenever somebody signs in.
@@ -171,15 +174,17 @@ class Session(SessionState):
             )
         if owner is not KEEP:
             _check_owner(owner)
-        async with self._alone():
-            if self._is_ended:
-                # Nothing of it goes on, least of all whose it was.
-                self._start_anew()
-            if self._record is None or not self._can_be_stored:
-                self._begin_under_new_key(owner)
-            else:
-                await self._store.bounded(self._move(owner))
+        await self._alone(self._regenerate, owner)
         self._host.renew_xsrf_token()
+
+    async def _regenerate(self, owner: str | None) -> None:
+        if self._is_ended:
+            # Nothing of it goes on, least of all whose it was.
+            self._start_anew()
+        if self._record is None or not self._can_be_stored:
+            self._begin_under_new_key(owner)
+        else:
+            await self._store.bounded(self._move(owner))
 
     async def destroy(self) -> None:
         """Remove the session now, and the browser's cookie with the response; to be called when somebody signs out.
@@ -187,15 +192,17 @@ class Session(SessionState):
         A parallel request that still holds the session cannot store it again. A write that follows in this request
         starts a new session.
         """
-        async with self._alone():
-            # Also when nothing was found under the key: a parallel request may have begun a session there meanwhile.
-            if self._key is not None:
-                await self._store.bounded(self._store.remove(self._cache_key))
-            self._start_anew()
-            self._key = None
-            self._is_loaded, self._is_unavailable = True, False
-            self._is_ended = self._was_destroyed = self._is_touched = True
-            self._must_delete_cookie = self._cookie_key is not None
+        await self._alone(self._destroy)
+
+    async def _destroy(self) -> None:
+        # Also when nothing was found under the key: a parallel request may have begun a session there meanwhile.
+        if self._key is not None:
+            await self._store.bounded(self._store.remove(self._cache_key))
+        self._start_anew()
+        self._key = None
+        self._is_loaded, self._is_unavailable = True, False
+        self._is_ended = self._was_destroyed = self._is_touched = True
+        self._must_delete_cookie = self._cookie_key is not None
 
     async def modify(self, key: str, function: Callable[[Any], Any], default: Any = None) -> Any:
         """Change the value of one key such that nothing is lost to parallel requests; return the new value.
@@ -215,15 +222,17 @@ class Session(SessionState):
             outcome[:] = [value]
             return values | {key: value}
 
-        async with self._alone():
-            if self._can_be_stored:
-                await self._store.bounded(self._save(change))
-            if not outcome:
-                change(self._values)
+        await self._alone(self._modify, change)
+        if not outcome:
+            change(self._values)
         self._values[key] = outcome[0]
         # The caller holds the new value, and may change it in place.
-        self._may_have_changed = True
+        self._note(key)
         return outcome[0]
+
+    async def _modify(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        if self._can_be_stored:
+            await self._store.bounded(self._save(change))
 
     def clear(self) -> None:
         """Empty the session; the stored record, owner and label with it, is removed when the session is saved."""
@@ -231,10 +240,10 @@ class Session(SessionState):
         if self._record is None and not self._values and self._label is None and self._owner is None:
             return
         self._before_write()
+        self._may_differ |= self._values.keys()
         self._values = {}
         self._owner = self._label = None
         self._was_cleared = self._record is not None
-        self._may_have_changed = True
 
     # -- reading and writing ------------------------------------------------------------------------------------------
 
@@ -273,13 +282,15 @@ class Session(SessionState):
 
     # -- for the exchange that the session belongs to -----------------------------------------------------------------
 
-    async def _commit_what_was_found(self) -> None:
+    def _commit_what_was_found(self) -> Coroutine[Any, Any, None]:
         """Store what ``_has_to_be_stored`` has just found changed, without looking for it again."""
-        async with self._alone():
-            if self._can_be_stored:
-                # A mere rewrite gives way to what others wrote, whatever ``on_conflict`` says.
-                is_rewrite = self._has_to_be_rewritten and not self.is_modified
-                await self._store.bounded(self._save(dict if is_rewrite else None))
+        return self._alone(self._save_what_was_found)
+
+    async def _save_what_was_found(self) -> None:
+        if self._can_be_stored:
+            # A mere rewrite gives way to what others wrote, whatever ``on_conflict`` says.
+            is_rewrite = self._has_to_be_rewritten and not self.is_modified
+            await self._store.bounded(self._save(dict if is_rewrite else None))
 
     def _close(self) -> None:
         """Refuse all further writes."""

@@ -6,7 +6,7 @@ import random
 import secrets
 from collections.abc import Callable, Coroutine
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from tornado_session import serializer
 from tornado_session.errors import CacheError, SessionConflictError, SessionUnavailableError
@@ -14,7 +14,13 @@ from tornado_session.merge import merge, merge_one
 from tornado_session.record import SessionRecord, UnreadableRecordError
 from tornado_session.session_cookie import KEY_SIZE
 from tornado_session.store import SessionStore, StoredSession
-from tornado_session.values import NOTHING, SessionValues
+from tornado_session.values import NO_KEYS, NOTHING, SessionValues
+
+T = TypeVar("T")
+_Change = Callable[[dict[str, Any]], dict[str, Any]]
+"""From the values that are there to those that are to be stored."""
+_Try = Callable[[dict[str, Any]], Coroutine[Any, Any, bool]]
+"""Stores values, unless another request was faster."""
 
 logger = logging.getLogger("tornado_session.session")
 
@@ -64,7 +70,7 @@ class SessionState(SessionValues):
     def __init__(
         self, store: SessionStore, key: bytes | None, host: SessionHost, *, blocked_reason: str | None = None
     ) -> None:
-        super().__init__()
+        self._values = {}
         self._store = store
         self._options = store.options
         self._host = host
@@ -82,22 +88,30 @@ class SessionState(SessionValues):
             self._key = secrets.token_bytes(KEY_SIZE)
         return self._store.cache_key(self._key)
 
-    def _alone(self) -> asyncio.Lock:
-        """Let what one request asks of the cache go one after the other, or a commit could overtake a destroy."""
+    def _alone(self, trips: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> Coroutine[Any, Any, T]:
+        """Let what one request asks of the cache go one after the other, or a commit could overtake a destroy.
+
+        What never waits is alone anyway.
+        """
+        return trips(*args) if self._store.never_waits else self._behind_lock(trips, *args)
+
+    async def _behind_lock(self, trips: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         if self._lock is None:
             self._lock = asyncio.Lock()
-        return self._lock
+        async with self._lock:
+            return await trips(*args)
 
     # -- loading ------------------------------------------------------------------------------------------------------
 
-    async def _fetch(self, *, refresh: bool) -> None:
+    async def _fetch(self, refresh: bool) -> None:
         if self._key is None or self._is_ended or (self._record is None and self._key != self._cookie_key):
-            self._values, self._may_have_changed = {}, False
+            self._values, self._may_differ = {}, NO_KEYS
             self._owner = self._label = None
             self._is_loaded = True
             return
         try:
-            stored = await self._store.bounded(self._store.load(self._cache_key, refresh=refresh))
+            entry = await self._store.bounded(self._store.get(self._cache_key, refresh=refresh))
+            stored = None if entry is None else self._store.understand(self._cache_key, entry)
         except (CacheError, UnreadableRecordError) as error:
             self._is_unavailable = not self._is_loaded
             if isinstance(error, UnreadableRecordError):
@@ -116,10 +130,11 @@ class SessionState(SessionValues):
         self._take(stored.record, stored.version)
         self._expires = stored.entry.expires
         self._values = stored.record.values
-        self._is_new = self._is_expired = self._may_have_changed = self._was_cleared = False
+        self._may_differ = NO_KEYS
+        self._is_new = self._is_expired = self._was_cleared = False
 
     def _lose(self, stored: StoredSession | None) -> None:
-        self._values, self._may_have_changed = {}, False
+        self._values, self._may_differ = {}, NO_KEYS
         self._owner = self._label = None
         if self._record is not None:
             self._end()
@@ -145,15 +160,15 @@ class SessionState(SessionValues):
     def _start_anew(self) -> None:
         """Forget all that is stored of the session, as if it had never been."""
         self._record = self._version = self._expires = None
-        self._values, self._stored_data = {}, NOTHING
-        self._may_have_changed = self._was_cleared = self._is_ended = False
+        self._values, self._stored_data, self._may_differ = {}, NOTHING, NO_KEYS
+        self._was_cleared = self._is_ended = False
         self._id, self._created = "", 0.0
         self._owner = self._label = None
         self._is_new = True
 
     # -- saving -------------------------------------------------------------------------------------------------------
 
-    async def _save(self, change: Callable[[dict[str, Any]], dict[str, Any]] | None = None) -> None:
+    async def _save(self, change: _Change | None = None) -> None:
         if self._was_cleared and change is None and not self._values and self._owner is None and self._label is None:
             await self._store.remove(self._cache_key)
             self._start_anew()
@@ -176,7 +191,7 @@ class SessionState(SessionValues):
             return
         self._record = None
         # If storing under the new key fails and the handler goes on, nothing of it is stored anywhere.
-        self._stored_data, self._may_have_changed = NOTHING, True
+        self._stored_data, self._may_differ = NOTHING, self._values.keys()
         self._begin_under_new_key(owner)
         record = self._make_record(self._values)
         version = await self._store.add(self._cache_key, record)
@@ -186,22 +201,16 @@ class SessionState(SessionValues):
             return
         self._note_stored(record, version)
 
-    async def _in_turn(
-        self,
-        store: Callable[[dict[str, Any]], Coroutine[Any, Any, bool]],
-        change: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
-    ) -> None:
+    def _in_turn(self, store: _Try, change: _Change | None = None) -> Coroutine[Any, Any, None]:
         if self._store.never_waits:
-            await self._store_until_done(store, change)
-            return
+            return self._store_until_done(store, change)
+        return self._after_others(store, change)
+
+    async def _after_others(self, store: _Try, change: _Change | None) -> None:
         async with self._store.turns.take(self._cache_key):
             await self._store_until_done(store, change)
 
-    async def _store_until_done(
-        self,
-        store: Callable[[dict[str, Any]], Coroutine[Any, Any, bool]],
-        change: Callable[[dict[str, Any]], dict[str, Any]] | None,
-    ) -> None:
+    async def _store_until_done(self, store: _Try, change: _Change | None) -> None:
         """Try ``store`` with what is to be stored until no other request comes in between, or the session has ended."""
         values = self._values
         for attempt in range(_MOST_TRIES):
@@ -276,6 +285,7 @@ class SessionState(SessionValues):
         if must_merge or self._options.on_conflict == "merge":
             self._label = merge_one(base.label if base else None, label, theirs.record.label)
             self._values = merge(base_values, self._values, theirs.record.values)
+        self._may_differ = self._values.keys() | theirs.record.values.keys()
         return self._values
 
 

@@ -1,8 +1,9 @@
-"""SessionStore: sessions in a cache; every method is one trip."""
+"""SessionStore: sessions in a cache; every method that asks it is one trip, begun when it is awaited."""
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final, TypeVar
 
@@ -61,14 +62,19 @@ class SessionStore:
         return trips if self.never_waits else within(self.options.io_timeout, trips)
 
     @staticmethod
+    @lru_cache(maxsize=4096)
     def cache_key(key: bytes) -> str:
         """Give the name under which the cache knows the session with ``key``: whoever reads the store gets no key."""
         return sha256(key).hexdigest()
 
     async def load(self, cache_key: str, *, refresh: bool) -> StoredSession | None:
         """Read a session; raises ``UnreadableRecordError`` for what is not understood, and ``CacheError``."""
-        entry = await self._cache.get(cache_key, refresh=refresh)
+        entry = await self.get(cache_key, refresh=refresh)
         return None if entry is None else self.understand(cache_key, entry)
+
+    def get(self, cache_key: str, *, refresh: bool) -> Coroutine[Any, Any, CacheEntry | None]:
+        """Read what is stored of a session, for ``understand``."""
+        return self._cache.get(cache_key, refresh=refresh)
 
     def understand(self, cache_key: str, entry: CacheEntry) -> StoredSession:
         """Read what an entry holds; raises ``UnreadableRecordError``."""
@@ -79,30 +85,30 @@ class SessionStore:
             record = None
         return StoredSession(record, entry.version, entry)
 
-    async def add(self, cache_key: str, record: SessionRecord) -> int | None:
+    def add(self, cache_key: str, record: SessionRecord) -> Coroutine[Any, Any, int | None]:
         """Store a new session; ``None`` when something is stored under its key."""
-        return await self._cache.add(cache_key, self._bytes(cache_key, record), self._entry_options(record))
+        return self._cache.add(cache_key, self._bytes(cache_key, record), self._entry_options(record))
 
-    async def replace(self, cache_key: str, record: SessionRecord, version: int) -> int | None:
+    def replace(self, cache_key: str, record: SessionRecord, version: int) -> Coroutine[Any, Any, int | None]:
         """Store a session over ``version`` of itself; ``None`` when it is gone or was changed."""
         value = self._bytes(cache_key, record)
-        return await self._cache.replace(cache_key, value, self._entry_options(record), version=version)
+        return self._cache.replace(cache_key, value, self._entry_options(record), version=version)
 
-    async def mark_moved(self, cache_key: str, record: SessionRecord, version: int) -> int | None:
+    def mark_moved(self, cache_key: str, record: SessionRecord, version: int) -> Coroutine[Any, Any, int | None]:
         """End ``version`` of a session that is about to be stored under another key; ``None`` as in ``replace``.
 
         The mark keeps the owner's tag, so that revoking the owner's sessions meets it in the middle of the move.
         """
         options = CacheEntryOptions(relative=_MOVED_FOR, tag=self._tag(record))
-        return await self._cache.replace(cache_key, MOVED, options, version=version)
+        return self._cache.replace(cache_key, MOVED, options, version=version)
 
-    async def refresh(self, cache_key: str) -> bool:
+    def refresh(self, cache_key: str) -> Coroutine[Any, Any, bool]:
         """Move the idle timeout; ``False`` when nothing is stored."""
-        return await self._cache.refresh(cache_key)
+        return self._cache.refresh(cache_key)
 
-    async def remove(self, cache_key: str) -> bool:
+    def remove(self, cache_key: str) -> Coroutine[Any, Any, bool]:
         """Remove a session; ``False`` when nothing was stored."""
-        return await self._cache.remove(cache_key)
+        return self._cache.remove(cache_key)
 
     def tags(self, owner: str) -> list[str]:
         """Give the tags of an owner's sessions, one for each key of the ring, the current key's first."""

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator, MutableMapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Final, overload
 
 from tornado_session import serializer
@@ -10,6 +11,7 @@ from tornado_session.serializer import IMMUTABLE
 
 NOTHING: Final = serializer.dumps({})
 """An empty session's values, serialized."""
+NO_KEYS: Final[AbstractSet[str]] = frozenset()
 
 
 class SessionValues(MutableMapping[str, Any]):
@@ -19,14 +21,13 @@ class SessionValues(MutableMapping[str, Any]):
     what is there when the session is saved.
     """
 
+    _values: dict[str, Any]
     _stored_data: bytes = NOTHING
     _snapshot: bytes | None = None
     """The serialized values when they were last found to have changed: what a commit that follows stores."""
     _is_touched = False
-    _may_have_changed = False
-
-    def __init__(self) -> None:
-        self._values: dict[str, Any] = {}
+    _may_differ: AbstractSet[str] = NO_KEYS
+    """The keys whose values may differ from what is stored: assigned, deleted, or handed out to who may change them."""
 
     @abstractmethod
     def _before_read(self) -> None:
@@ -40,7 +41,7 @@ class SessionValues(MutableMapping[str, Any]):
         self._before_read()
         value = self._values[key]
         if type(value) not in IMMUTABLE:
-            self._may_have_changed = True
+            self._note(key)
         return value
 
     def __setitem__(self, key: str, value: Any) -> None:
@@ -53,7 +54,7 @@ class SessionValues(MutableMapping[str, Any]):
         serializer.check(value, name=f"session[{key!r}]")
         self._before_write()
         self._values[key] = value
-        self._may_have_changed = True
+        self._note(key)
 
     def __delitem__(self, key: str) -> None:
         self._before_read()
@@ -61,7 +62,7 @@ class SessionValues(MutableMapping[str, Any]):
             raise KeyError(key)
         self._before_write()
         del self._values[key]
-        self._may_have_changed = True
+        self._note(key)
 
     def __iter__(self) -> Iterator[str]:
         self._before_read()
@@ -84,7 +85,7 @@ class SessionValues(MutableMapping[str, Any]):
         self._before_read()
         value = self._values.get(key, default)
         if type(value) not in IMMUTABLE:
-            self._may_have_changed = True
+            self._note(key)
         return value
 
     def get_string(self, key: str) -> str | None:
@@ -131,18 +132,16 @@ class SessionValues(MutableMapping[str, Any]):
             raise TypeError(f"session[{key!r}] is to be {kind.__name__}, but this is {type(value).__name__}")
         self[key] = value
 
+    def _note(self, key: str) -> None:
+        if not isinstance(self._may_differ, set):
+            self._may_differ = set(self._may_differ)
+        self._may_differ.add(key)
+
     def _values_changed(self) -> bool:
-        if not self._may_have_changed:
+        if not self._may_differ:
             return False
-        data = serializer.dumps(self._values, name="session")
-        if data == self._stored_data:
-            return False
-        # Other bytes may still be equal values: a dict in another order, Decimals of other precision.
-        stored = serializer.loads(self._stored_data)
-        if stored == self._values and serializer.same(stored, self._values):
-            return False
-        self._snapshot = data
-        return True
+        self._snapshot = serializer.dumps_changed(self._values, self._stored_data, self._may_differ, name="session")
+        return self._snapshot is not None
 
 
 def _fits_int32(value: int) -> bool:
