@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cached_property
 from math import ceil
 from typing import Final, Literal
 
@@ -74,15 +75,23 @@ class CookieOptions:
 
         ``https``: whether the request came over HTTPS. ``suffix``: appended to the name.
         """
-        lasting = "" if self.max_age is None else f"; Max-Age={ceil(self.max_age.total_seconds())}"
-        return f"{self.name}{suffix}={value}{lasting}{self._attributes(https=https)}"
+        return f"{self.name}{suffix}={value}{self._lasting}{self._attributes[https]}"
 
     def delete_line(self, *, https: bool, suffix: str = "") -> str:
         """Write the ``Set-Cookie`` line that deletes the cookie, with the attributes that it was set with."""
-        return f"{self.name}{suffix}={_DELETED}{self._attributes(https=https)}"
+        return f"{self.name}{suffix}={_DELETED}{self._attributes[https]}"
 
-    def _attributes(self, *, https: bool) -> str:
-        secure = self._needs_https or self.secure == "always" or (https and self.secure == "same_as_request")
+    @cached_property
+    def _lasting(self) -> str:
+        return "" if self.max_age is None else f"; Max-Age={ceil(self.max_age.total_seconds())}"
+
+    @cached_property
+    def _attributes(self) -> tuple[str, str]:
+        """What follows value and age in a response over HTTP, and over HTTPS."""
+        is_secure = self._needs_https or self.secure == "always"
+        return self._joined(secure=is_secure), self._joined(secure=is_secure or self.secure == "same_as_request")
+
+    def _joined(self, *, secure: bool) -> str:
         return "".join(
             (
                 f"; Domain={self.domain}" if self.domain else "",
