@@ -56,8 +56,10 @@ class Client:
 
     def _forget(self) -> None:
         self._is_signed_in = False
-        self._tokens: list[str] = []
-        self._own: dict[str, str] = {}
+        # What was acknowledged, and when.
+        self._signed_in = 0.0
+        self._tokens: dict[str, float] = {}
+        self._own: dict[str, tuple[str, float]] = {}
         self._maybe: dict[str, set[str]] = {}
         self._visitor.cookies.clear()
 
@@ -77,6 +79,7 @@ class Client:
 
     async def _sign_in(self) -> None:
         self._is_signed_in = await self._ask(self._visitor, "POST", f"/sign-in?client={self.name}") == 200
+        self._signed_in = time.monotonic()
         if not self._is_signed_in:
             self._forget()
 
@@ -84,8 +87,9 @@ class Client:
         old = dict(self._visitor.cookies)
         status = await self._ask(self._visitor, "POST", f"/sign-in?client={self.name}")
         if status == 200:
-            self._recorder.ended.append(old)
+            self._recorder.end(old)
             self._recorder.acknowledged += 1
+            self._signed_in = time.monotonic()
         else:
             # The session may have moved to a key that never arrived.
             self._forget()
@@ -95,7 +99,7 @@ class Client:
         token = f"{self.name}.{self._number}"
         status = await self._ask(visitor, "POST", f"/append?token={token}")
         if status == 200 and counts:
-            self._tokens.append(token)
+            self._tokens[token] = time.monotonic()
             self._recorder.acknowledged += 1
 
     async def _append_beside(self, *, counts: bool = True) -> None:
@@ -110,18 +114,18 @@ class Client:
         name, value = f"own{self._random.randrange(4)}", f"{self.name}.{self._number}"
         status = await self._ask(self._visitor, "POST", f"/put?name={name}&value={value}")
         if status == 303:
-            self._own[name] = value
+            self._own[name] = (value, time.monotonic())
             self._maybe[name] = {value}
             self._recorder.acknowledged += 1
             await self._ask(self._visitor, "GET", "/notice")
         else:
             # Whether it was stored is unknown: both are right from now on.
-            self._maybe.setdefault(name, {self._own.get(name, "")}).add(value)
+            self._maybe.setdefault(name, {self._own.get(name, ("", 0.0))[0]}).add(value)
 
     async def _sign_out(self) -> None:
         old = dict(self._visitor.cookies)
         if await self._ask(self._visitor, "POST", "/sign-out") == 200:
-            self._recorder.ended.append(old)
+            self._recorder.end(old)
         self._forget()
 
     async def _check(self) -> None:
@@ -129,12 +133,15 @@ class Client:
             return
         shown, recorder = self._answer.json, self._recorder
         if shown.get("client") != self.name:
-            recorder.lost.append(f"{self.name}: the whole session")
+            recorder.lose(f"{self.name}: the whole session", self._signed_in)
             self._forget()
             return
         tokens = shown["tokens"]
         recorder.doubled += len(tokens) - len(set(tokens))
-        recorder.lost += [f"{self.name}: {token}" for token in self._tokens if token not in tokens]
-        for name, values in self._maybe.items():
+        for token in self._tokens.keys() - set(tokens):
+            recorder.lose(f"{self.name}: {token}", self._tokens.pop(token))
+        for name, values in list(self._maybe.items()):
             if shown.get(name, "") not in values:
-                recorder.lost.append(f"{self.name}: {name} is {shown.get(name)}, not one of {values}")
+                acknowledged = self._own.get(name, ("", 0.0))[1]
+                recorder.lose(f"{self.name}: {name} is {shown.get(name)}, not one of {values}", acknowledged)
+                self._maybe[name] = {shown.get(name, "")}

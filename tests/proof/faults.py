@@ -5,9 +5,11 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 from tests.proof.client import Client
+from tests.proof.crash import crash
 from tests.proof.processes import Processes
 from tests.proof.proxy import Fault, Proxy
 from tests.proof.recorder import Recorder
@@ -25,6 +27,8 @@ SERVERS: dict[str, Callable[[], ServerProcess]] = {
     "redis": lambda: RedisServer(appendonly=True),
     "postgresql": PostgresServer,
 }
+EVERY_SECOND = timedelta(seconds=2)
+"""What Redis may lose with ``appendfsync everysec``: while one fsync lasts it holds the next write back so long."""
 _RECOVERS_WITHIN = 45.0
 _HOUR = 3600
 
@@ -71,7 +75,7 @@ class Trial:
 async def behind_a_proxy(kind: str, seed: int, seconds: float = 2.0) -> Report:
     """Each fault of the proxy for a while."""
     report = Report(f"{kind} behind a faulty proxy")
-    async with _started(SERVERS[kind]()) as server, Proxy(server.port, seed) as proxy:
+    async with started(SERVERS[kind]()) as server, Proxy(server.port, seed) as proxy:
         url = server.url.replace(str(urlsplit(server.url).port), str(proxy.port))
         if kind == "mongodb":
             # Found by its own name, the server would be asked past the proxy.
@@ -94,19 +98,38 @@ async def behind_a_proxy(kind: str, seed: int, seconds: float = 2.0) -> Report:
 
 
 async def kill_the_server(kind: str, seed: int, times: int = 2) -> Report:
-    """SIGKILL (for PostgreSQL: SIGQUIT, which takes its children along), and a restart from what is on the disk."""
+    """SIGKILL of the server with all its children, and a restart from what it had handed to the operating system."""
     report = Report(f"{kind} killed and restarted")
-    async with _started(SERVERS[kind]()) as server, Processes(1, kind, server.url) as site:
-
-        async def happening() -> None:
-            for _ in range(times):
-                await asyncio.sleep(1)
-                await asyncio.to_thread(server.kill)
-                await asyncio.sleep(1)
-                await asyncio.to_thread(server.start)
-
-        await Trial(report, site, seed).during(happening)
+    async with started(SERVERS[kind]()) as server, Processes(1, kind, server.url) as site:
+        trial = Trial(report, site, seed)
+        await trial.during(lambda: _crashes(trial, server, times))
     return report
+
+
+async def kill_redis_with_everysec(seed: int, times: int = 2) -> Report:
+    """The same with Redis that writes its log each second; what was acknowledged just before may be gone."""
+    report = Report("redis, appendfsync everysec, killed and restarted")
+    redis = RedisServer(appendonly=True, arguments=["--appendfsync", "everysec"])
+    async with started(redis), Processes(1, "redis", redis.url) as site:
+        setting = await asyncio.to_thread(redis.ask, "CONFIG", "GET", "appendfsync")
+        report.promise("appendfsync is everysec", b"everysec" in setting)
+        trial = Trial(report, site, seed)
+        await trial.during(lambda: _crashes(trial, redis, times, may_lose=EVERY_SECOND))
+    return report
+
+
+async def _crashes(trial: "Trial", server: ServerProcess, times: int, *, may_lose: timedelta = timedelta(0)) -> None:
+    killed = 0
+    for _ in range(times):
+        await asyncio.sleep(2)
+        begun = time.monotonic()
+        killed += await asyncio.to_thread(crash, server)
+        if may_lose:
+            # The last acknowledgements are noticed a moment after the kill.
+            trial.recorder.excusable.append((begun - may_lose.total_seconds(), time.monotonic() + 0.5))
+        await asyncio.sleep(1)
+        await asyncio.to_thread(server.start)
+    trial.report.figure("ended by SIGKILL", f"{killed} processes, in {times} times")
 
 
 async def kill_the_primary(seed: int) -> Report:
@@ -132,7 +155,7 @@ async def kill_a_process(seed: int, times: int = 2) -> Report:
     """SIGKILL of one of four application processes, and a new one in its place."""
     report = Report("one of four application processes killed")
     generator = random.Random(seed)
-    async with _started(SERVERS["redis"]()) as server, Processes(4, "redis", server.url) as site:
+    async with started(SERVERS["redis"]()) as server, Processes(4, "redis", server.url) as site:
 
         async def happening() -> None:
             for _ in range(times):
@@ -170,6 +193,7 @@ def main(seed: int, only: str = "") -> Report:
         trials[f"proxy {kind}"] = lambda kind=kind: behind_a_proxy(kind, seed)  # type: ignore[misc]
         trials[f"kill {kind}"] = lambda kind=kind: kill_the_server(kind, seed)  # type: ignore[misc]
     trials |= {"primary": lambda: kill_the_primary(seed), "process": lambda: kill_a_process(seed)}
+    trials["kill redis everysec"] = lambda: kill_redis_with_everysec(seed)
     report = Report(f"faults, seed {seed}")
     for name, trial in trials.items():
         if only in name:
@@ -187,7 +211,8 @@ async def _tried(name: str, trial: Callable[[], Awaitable[Report]]) -> Report:
 
 
 @asynccontextmanager
-async def _started(server: ServerProcess) -> AsyncIterator[ServerProcess]:
+async def started(server: ServerProcess) -> AsyncIterator[ServerProcess]:
+    """Have the server run meanwhile."""
     try:
         await asyncio.to_thread(server.start)
         yield server

@@ -1,17 +1,14 @@
 """Fuzzing: all that a client controls, against what it was really given.
 
-In process, at some thousand requests a second; a share of them as raw bytes over a socket; a share chosen by atheris,
-which watches what code they reach.
+In process, at some thousand requests a second; a share of them as raw bytes over a socket. What a seed chooses is here:
+``python -m tests.proof.fuzz SEED PART INPUTS`` prints the report of one part as JSON.
 """
 
 import asyncio
 import gc
-import importlib.util
-import json
 import logging
 import os
 import random
-import subprocess
 import sys
 from pathlib import Path
 from typing import Final
@@ -27,21 +24,28 @@ _SAMPLES: Final = 60
 _REFUSED: Final = frozenset({400, 431, None})  # by Tornado, which takes such bytes for no request at all
 
 
-async def run(seed: int, inputs: int, *, guided: int = 0, quick: bool = False) -> Report:
-    """Try ``inputs`` of all kinds, of which ``guided`` are chosen by coverage."""
-    report = Report(f"fuzz, seed {seed}")
+async def run(seed: int, inputs: int, *, part: int = 0, quick: bool = False) -> Report:
+    """Try ``inputs``; all that can be enumerated is among them in the first part, and only there."""
+    report = Report(f"fuzz, seed {seed}, part {part}")
     site = FuzzSite()
     await site.prepare()
     try:
-        await _enumerated(site, report, every=61 if quick else 1)
-        await _seeded(site, report, seed, max(0, inputs - site.findings.inputs - guided))
-        await _over_the_wire(site, report, seed, max(20, inputs // 500))
+        if part == 0:
+            await _enumerated(site, report, every=61 if quick else 1)
+        await _seeded(site, report, generator(seed, part), max(0, inputs - site.findings.inputs))
+        await _over_the_wire(site, report, generator(seed, part, "wire"), max(20, inputs // 500))
     finally:
         site.close()
-    _judge(site, report)
-    if guided:
-        _guided(report, seed, guided)
+    judge(site, report, inputs)
+    slowest = f"{site.findings.slowest * 1000:.1f} ms of processor time ({site.findings.slowest_input})"
+    quick_enough = site.findings.slowest < SLOWEST_ALLOWED
+    report.promise(f"no input slower than {SLOWEST_ALLOWED * 1000:.0f} ms", quick_enough, slowest)
     return report
+
+
+def generator(seed: int, part: int, use: str = "") -> random.Random:
+    """The choices of one part, which are those of no other."""
+    return random.Random(f"{seed} {part} {use}")
 
 
 async def _enumerated(site: FuzzSite, report: Report, *, every: int) -> None:
@@ -50,8 +54,8 @@ async def _enumerated(site: FuzzSite, report: Report, *, every: int) -> None:
     report.figure("inputs: every bit, length, order and mixture", site.findings.inputs)
 
 
-async def _seeded(site: FuzzSite, report: Report, seed: int, inputs: int) -> None:
-    choices = compose.SeededChoices(random.Random(seed))
+async def _seeded(site: FuzzSite, report: Report, chosen: random.Random, inputs: int) -> None:
+    choices = compose.SeededChoices(chosen)
     memory: list[tuple[float, float]] = []
     gc.collect()
     objects = len(gc.get_objects())
@@ -85,8 +89,8 @@ async def one_input(site: FuzzSite, choices: compose.Choices) -> None:
     await site.check(compose.header(choices, site.known), method, path)
 
 
-async def _over_the_wire(site: FuzzSite, report: Report, seed: int, inputs: int) -> None:
-    choices = compose.SeededChoices(random.Random(~seed))
+async def _over_the_wire(site: FuzzSite, report: Report, chosen: random.Random, inputs: int) -> None:
+    choices = compose.SeededChoices(chosen)
     statuses: dict[int | None, int] = {}
     async with Wire(site.app) as wire:
         for _ in range(inputs):
@@ -98,37 +102,15 @@ async def _over_the_wire(site: FuzzSite, report: Report, seed: int, inputs: int)
     )
 
 
-def _judge(site: FuzzSite, report: Report) -> None:
+def judge(site: FuzzSite, report: Report, inputs: int) -> None:
+    """Hold what was found against what is promised of every input."""
     findings = site.findings
+    report.promise("as many inputs as asked for", findings.inputs >= inputs, f"{findings.inputs} of {inputs}")
     report.promise("no answer of 500 or above", max(findings.statuses) < 500, dict(findings.statuses))
     report.promise("nothing forged accepted", not findings.broken, "\n    ".join(findings.broken) or "0 findings")
     genuine = (findings.accepted, findings.accepted_notices, findings.records_understood)
     report.promise("what is genuine is accepted (sessions, TempData, records)", all(genuine), genuine)
-    slowest = f"{findings.slowest * 1000:.1f} ms of processor time ({findings.slowest_input})"
-    report.promise(f"no input slower than {SLOWEST_ALLOWED * 1000:.0f} ms", findings.slowest < SLOWEST_ALLOWED, slowest)
     report.promise("nothing logged as an error", not site.errors.lines, site.errors.lines[:3] or "")
-
-
-def _guided(report: Report, seed: int, inputs: int) -> None:
-    """Let atheris choose, in a process of its own: it ends the process when it is done."""
-    if importlib.util.find_spec("atheris") is None:
-        report.figure("inputs: by coverage", "none: atheris is not installed")
-        return
-    command = [sys.executable, "-m", "tests.proof.fuzz_guided", str(seed), str(inputs)]
-    # Python's path is handed on, for under tox the tests are found by it.
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run(
-        command, cwd=Path(__file__).parents[2], env=environment, capture_output=True, text=True, check=False
-    )
-    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
-    if not lines:
-        report.promise("guided by coverage", False, f"ended with {done.returncode}: {done.stderr[-1500:]}")
-        return
-    found = json.loads(lines[-1])
-    report.figure("inputs: by coverage (atheris)", f"{found['inputs']}, new paths found by {found['paths']} of them")
-    report.promise("guided: no answer of 500 or above", max(map(int, found["statuses"])) < 500, found["statuses"])
-    report.promise("guided: nothing forged accepted", not found["broken"], found["broken"] or "0 findings")
-    report.promise("guided: nothing logged as an error", not found["errors"], found["errors"] or "")
 
 
 def resident_bytes() -> int:
@@ -136,11 +118,6 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def main(seed: int, inputs: int) -> Report:
-    """Run with a third of the inputs guided by coverage."""
-    logging.getLogger("tornado.general").setLevel(logging.ERROR)
-    return asyncio.run(run(seed, inputs, guided=inputs // 3))
-
-
 if __name__ == "__main__":
-    print(main(int(sys.argv[1]), int(sys.argv[2])))
+    logging.getLogger("tornado.general").setLevel(logging.ERROR)
+    print(asyncio.run(run(int(sys.argv[1]), int(sys.argv[3]), part=int(sys.argv[2]))).as_json())

@@ -156,11 +156,7 @@ class FuzzSite:
         if findings.inputs % 100 == 0:
             await self.known.restore()
         findings.inputs += 1
-        begun = process_time()
-        answer = await self.request(header, method, path)
-        took = process_time() - begun
-        if took > findings.slowest:
-            await self._note_slow(took, header, method, path)
+        answer = await self._timed(header, method, path)
         findings.statuses[answer.status] += 1
         if answer.status not in ANSWERS:
             self._note(f"{method} {path} was answered {answer.status}", header)
@@ -177,7 +173,7 @@ class FuzzSite:
         findings = self.findings
         findings.inputs += 1
         await self.cache.set(key, stored, CacheEntryOptions(sliding=timedelta(days=1)))
-        answer = await self.request(header)
+        answer = await self._timed(header)
         findings.statuses[answer.status] += 1
         entry = await self.cache.get(key)
         if answer.status not in ANSWERS or entry is None or entry.value != stored:
@@ -201,6 +197,14 @@ class FuzzSite:
             self._note(f"the notice of {shown['notice']!r} was shown to {notice!r}", header)
         self.findings.accepted += token is not None
         self.findings.accepted_notices += shown["notice"] is not None
+
+    async def _timed(self, header: str, method: str = "GET", path: str = "/") -> Connection:
+        begun = process_time()
+        answer = await self.request(header, method, path)
+        took = process_time() - begun
+        if took > self.findings.slowest:
+            await self._note_slow(took, header, method, path)
+        return answer
 
     async def _note_slow(self, took: float, header: str, method: str, path: str) -> None:
         # Once may be the garbage collector's turn: slow is what is slow again.

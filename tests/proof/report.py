@@ -1,6 +1,7 @@
 """Report: what was measured, what was promised, and whether it held."""
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,16 @@ class Report:
 
     def extend(self, other: "Report") -> None:
         self.lines += [Line(f"{other.title}: {line.what}", line.figure, line.held) for line in other.lines]
+
+    def as_json(self) -> str:
+        """One line, for the process that asked for this run."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Report":
+        """What ``as_json`` wrote."""
+        read = json.loads(text)
+        return cls(read["title"], [Line(**line) for line in read["lines"]])
 
     @property
     def passed(self) -> int:

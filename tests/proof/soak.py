@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from tests.proof.client import Client
-from tests.proof.faults import SERVERS
+from tests.proof.faults import SERVERS, started
 from tests.proof.processes import Processes
 from tests.proof.recorder import Recorder
 from tests.proof.report import Report, slope
@@ -25,21 +25,33 @@ _LONG_ENOUGH = 100.0
 """Seconds: a shorter run sees the interpreter warm up and nothing else."""
 
 
-def main(seed: int, minutes: float, only: str = "") -> Report:
-    """Each cache for ``minutes``; ``only`` those with this in their names."""
-    report = Report(f"soak, {minutes:g} minutes each, seed {seed}")
-    for kind in CACHES:
-        if only in kind:
-            report.extend(asyncio.run(soak(kind, seed, minutes * 60)))
+def main(seed: int, minutes: float, only: str = "", *, apart: bool = False) -> Report:
+    """Each cache for ``minutes``, all at the same time or one after the other; ``only`` those with this in their names.
+
+    The machine is saturated either way; together, each cache gets a share of it.
+    """
+    kinds = [kind for kind in CACHES if only in kind]
+    how = "one after the other" if apart else "at the same time"
+    report = Report(f"soak, {minutes:g} minutes each, {how}, seed {seed}")
+    for found in asyncio.run(_all(kinds, seed, minutes * 60, apart=apart)):
+        report.extend(found)
     return report
+
+
+async def _all(kinds: list[str], seed: int, seconds: float, *, apart: bool) -> list[Report]:
+    if apart:
+        return [await soak(kind, seed, seconds) for kind in kinds]
+    return await asyncio.gather(*(soak(kind, seed, seconds) for kind in kinds))
 
 
 async def soak(kind: str, seed: int, seconds: float, clients: int = CLIENTS) -> Report:
     """Load one process on one cache for ``seconds``."""
     report = Report(kind)
-    with nullcontext() if kind == "memory" else SERVERS[kind]() as server:
-        async with Processes(1, kind, server.url if server else "") as site:
-            await _loaded(report, site.ports[0], seed, seconds, clients)
+    async with (
+        nullcontext() if kind == "memory" else started(SERVERS[kind]()) as server,
+        Processes(1, kind, server.url if server else "") as site,
+    ):
+        await _loaded(report, site.ports[0], seed, seconds, clients)
     return report
 
 

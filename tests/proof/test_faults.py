@@ -7,12 +7,14 @@ import pytest
 
 from tests.proof import faults
 from tests.proof.client import Client
+from tests.proof.crash import children_of, crash, is_alive
 from tests.proof.proxy import Fault, Proxy
 from tests.proof.recorder import Recorder
 from tests.proof.report import Report
 from tests.proof.soak import soak
 from tests.proof.visitor import Answer, Visitor
 from tests.services import require
+from tornado_session.testing.servers.postgresql import PostgresServer
 from tornado_session.testing.servers.redis import RedisServer
 
 
@@ -41,6 +43,37 @@ async def test_a_killed_redis_with_a_log_loses_nothing_acknowledged() -> None:
     assert report.passed == 6
 
 
+async def test_a_crash_ends_postgresql_with_its_children_and_it_comes_back() -> None:
+    server = require(PostgresServer)
+    require(server.command)
+    try:
+        server.start()
+        assert server.process_id is not None
+        family = [server.process_id, *children_of(server.process_id)]
+
+        ended = crash(server)
+
+        # How many there are changes by itself: the server has only just begun.
+        assert ended > 1
+        assert len(family) > 1
+        assert [each for each in family if is_alive(each)] == []
+        server.start()
+        assert server.answers()
+    finally:
+        server.close()
+
+
+def test_only_what_was_acknowledged_just_before_a_kill_is_excused() -> None:
+    recorder = Recorder(excusable=[(10.0, 12.0)])
+
+    recorder.lose("early", 9.9)
+    recorder.lose("just before", 11.0)
+    recorder.lose("late", 12.1)
+
+    assert recorder.lost == ["early", "late"]
+    assert recorder.excused == 1
+
+
 async def test_a_short_load_leaves_no_task_no_socket_and_no_error() -> None:
     report = await soak("memory", seed=1, seconds=2, clients=8)
 
@@ -64,7 +97,7 @@ async def test_the_proxy_drops_answers_and_cuts_messages() -> None:
 async def test_a_client_notices_that_an_acknowledged_token_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = Recorder()
     client = Client("alice", [1], recorder, random.Random(1))
-    client._is_signed_in, client._tokens = True, ["alice.1", "alice.2"]
+    client._is_signed_in, client._tokens = True, {"alice.1": 1.0, "alice.2": 1.0}
 
     async def answer(*_: object) -> Answer:
         return Answer(200, {"client": "alice", "tokens": ["alice.2"]})
