@@ -39,10 +39,16 @@ class Protector:
         self, keys: Mapping[int | str, bytes], current: int | str, *, clock: Callable[[], float] = time
     ) -> None:
         self._clock = clock
-        self._ciphers = {_encoded_id(key_id): XAES256GCM(key) for key_id, key in keys.items()}
+        ciphers = {_encoded_id(key_id): XAES256GCM(key) for key_id, key in keys.items()}
+        self._ciphers = {
+            _start(format_, encoded_id): cipher
+            for encoded_id, cipher in ciphers.items()
+            for format_ in (_UNLIMITED, _LIMITED)
+        }
         self._current_id = _encoded_id(current)
-        self._current = self._ciphers[self._current_id]
-        self._unlimited_header = _header(_UNLIMITED, self._current_id)
+        self._current = ciphers[self._current_id]
+        self._unlimited_header = _start(_UNLIMITED, self._current_id)
+        self._limited_start = _start(_LIMITED, self._current_id)
 
     def __repr__(self) -> str:
         return f"<Protector under key {_decoded_id(self._current_id)!r}>"
@@ -68,20 +74,20 @@ class Protector:
         """
         if not isinstance(protected, bytes):
             raise ProtectionError(f"protected data is bytes, not {type(protected).__name__}")
-        header = self._unlimited_header
-        if protected.startswith(header):
-            cipher, expiry = self._current, None
-        else:
-            header, cipher, expiry = self._parsed(protected)
-        start = len(header)
-        body = start + NONCE_SIZE
+        start = protected[: 2 + protected[1]] if len(protected) > 1 else b""
+        cipher = self._ciphers.get(start)
+        if cipher is None:
+            raise _unopened(protected)
+        is_limited = start[0] == _LIMITED
+        header = protected[: len(start) + _EXPIRY_SIZE] if is_limited else start
+        body = len(header) + NONCE_SIZE
         if len(protected) < body + TAG_SIZE:
             raise ProtectionError("protected data is cut short")
         try:
-            data = cipher.decrypt(protected[start:body], protected[body:], header + context)
+            data = cipher.decrypt(protected[len(header) : body], protected[body:], header + context)
         except InvalidTag:
             raise ProtectionError("protected data was forged, damaged, or made for another purpose") from None
-        if expiry is not None and self._clock() * 1000 >= expiry:
+        if is_limited and self._clock() * 1000 >= int.from_bytes(header[-_EXPIRY_SIZE:]):
             raise ProtectionError("protected data has expired")
         return data
 
@@ -92,21 +98,10 @@ class Protector:
     def _limited_header(self, expires_in: timedelta) -> bytes:
         if not isinstance(expires_in, timedelta):
             raise TypeError(f"expires_in must be a timedelta, not {type(expires_in).__name__}")
-        if expires_in <= timedelta(0):
+        seconds = expires_in.total_seconds()
+        if seconds <= 0:
             raise ValueError(f"expires_in must be positive, but is {expires_in}")
-        expiry = ceil((self._clock() + expires_in.total_seconds()) * 1000)
-        return _header(_LIMITED, self._current_id) + expiry.to_bytes(_EXPIRY_SIZE)
-
-    def _parsed(self, protected: bytes) -> tuple[bytes, XAES256GCM, int | None]:
-        encoded_id = _split_id(protected)
-        cipher = self._ciphers.get(encoded_id)
-        if cipher is None:
-            raise UnknownKeyError(_decoded_id(encoded_id))
-        end = 2 + len(encoded_id)
-        if protected[0] == _UNLIMITED:
-            return protected[:end], cipher, None
-        limited_end = end + _EXPIRY_SIZE
-        return protected[:limited_end], cipher, int.from_bytes(protected[end:limited_end])
+        return self._limited_start + ceil((self._clock() + seconds) * 1000).to_bytes(_EXPIRY_SIZE)
 
 
 def framed(*parts: str) -> bytes:
@@ -115,8 +110,13 @@ def framed(*parts: str) -> bytes:
     return b"".join(len(part).to_bytes(4) + part for part in encoded)
 
 
-def _header(format_: int, encoded_id: bytes) -> bytes:
+def _start(format_: int, encoded_id: bytes) -> bytes:
     return bytes((format_, len(encoded_id))) + encoded_id
+
+
+def _unopened(protected: bytes) -> ProtectionError:
+    """Say why no key of the ring fits."""
+    return UnknownKeyError(_decoded_id(_split_id(protected)))
 
 
 def _split_id(protected: bytes) -> bytes:
