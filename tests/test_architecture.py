@@ -33,7 +33,7 @@ FLOORS = [
     ["handler"],
     ["testing", ""],
 ]
-TORNADO = {"flash", "handler", "testing.client"}
+TORNADO = {"exchange", "flash", "handler", "testing.client"}
 
 
 @cache

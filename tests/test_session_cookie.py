@@ -23,22 +23,22 @@ def test_what_was_written_opens_again_and_again() -> None:
 
     text = value_of(cookie.set_line(key, https=True))
 
-    assert [cookie.open(text).key for _ in range(3)] == [key] * 3
-    assert cookie.open(text).is_current
+    assert [cookie.open(text, f"name={text}").key for _ in range(3)] == [key] * 3
+    assert cookie.open(text, f"name={text}").is_current
 
 
 def test_genuinely_protected_bytes_that_are_no_key_do_not_open() -> None:
     text = encoding.encode(PROTECTOR.protect(b"too short for a key"))
 
     with pytest.raises(ProtectionError, match="does not hold a key"):
-        make_cookie().open(text)
+        make_cookie().open(text, f"name={text}")
 
 
 def test_what_did_not_open_is_not_remembered() -> None:
     cookie = make_cookie()
     for text in ("", "A", "AQJpMA", "=", "\u00e9", "AQ=="):
         with pytest.raises(ProtectionError):
-            cookie.open(text)
+            cookie.open(text, f"name={text}")
 
     assert not cookie._remembered
 
@@ -47,7 +47,7 @@ def test_no_more_cookies_are_remembered_than_the_bound() -> None:
     cookie = make_cookie()
     texts = [encoding.encode(PROTECTOR.protect(b"%032d" % number)) for number in range(_MOST_REMEMBERED + 10)]
 
-    keys = [cookie.open(text).key for text in texts]
+    keys = [cookie.open(text, f"name={text}").key for text in texts]
 
     assert keys == [b"%032d" % number for number in range(_MOST_REMEMBERED + 10)]
     assert len(cookie._remembered) <= _MOST_REMEMBERED

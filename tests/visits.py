@@ -35,7 +35,8 @@ class Visit:
     def __init__(self, sessions: Sessions, cookies: dict[str, str]) -> None:
         self._jar = cookies
         self.host = Host()
-        self.exchange = Exchange(sessions, self.host, cookies=dict(cookies), https=False)
+        header = "; ".join(f"{name}={value}" for name, value in cookies.items())
+        self.exchange = Exchange(sessions, self.host, cookie_header=header, https=False)
         self.session = self.exchange.session
 
     async def load(self) -> "Visit":

@@ -202,7 +202,7 @@ class Sessions:
             id=record.id,
             created=created,
             last_seen=entry.refreshed or created,
-            expires=entry.expires or self.store.expires(record.created),
+            expires=entry.expires or self.store.expires(record.created, self.clock()),
             label=record.label,
         )
 

@@ -27,20 +27,19 @@ def begin(started: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None] | Non
 
     Only for what may be run by one task first and by another afterwards, as a task's own timeouts may not.
     """
-    steps = started.__await__()
     try:
-        waited_for = next(steps)
+        waited_for = started.send(None)
     except StopIteration:
         return None
-    return _finish(steps, waited_for)
+    return _finish(started, waited_for)
 
 
-async def _finish(steps: Generator[Any, Any, None], waited_for: Any) -> None:
+async def _finish(steps: Coroutine[Any, Any, None], waited_for: Any) -> None:
     await _resume(steps, waited_for)
 
 
 @generator_coroutine
-def _resume(steps: Generator[Any, Any, None], waited_for: Any) -> Generator[Any, Any, None]:
+def _resume(steps: Coroutine[Any, Any, None], waited_for: Any) -> Generator[Any, Any, None]:
     while True:
         error: BaseException | None = None
         try:
@@ -48,6 +47,6 @@ def _resume(steps: Generator[Any, Any, None], waited_for: Any) -> Generator[Any,
         except BaseException as raised:  # noqa: BLE001 - a cancellation too belongs to the coroutine that waits
             error = raised
         try:
-            waited_for = next(steps) if error is None else steps.throw(error)
+            waited_for = steps.send(None) if error is None else steps.throw(error)
         except StopIteration:
             return

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
+from tornado.httputil import parse_cookie
+
 from tornado_session.application import Sessions
 from tornado_session.deadline import begin
 from tornado_session.errors import CacheError, ProtectionError, ResponseStartedError, SessionUnavailableError
@@ -26,29 +28,25 @@ class Exchange:
     """Opens the cookies of a request, and writes those of its response. Also the ``TempDataRequest`` of providers."""
 
     # As with sessions: what most requests leave alone stands here.
+    _cookies: Mapping[str, str] | None = None
     _has_agreed: bool | None = None
     _must_renew_cookie = False
     _is_temp_data_done = False
 
-    def __init__(self, sessions: Sessions, host: Host, *, cookies: Mapping[str, str], https: bool) -> None:
-        self.cookies = cookies
+    def __init__(self, sessions: Sessions, host: Host, *, cookie_header: str, https: bool) -> None:
         self.https = https
+        self._cookie_header = cookie_header
         self._sessions = sessions
         self._host = host
         self._lines: dict[str, str] = {}
         may_set_cookie = sessions.consent is None or sessions.cookie.is_essential or self._agreed()
         blocked_reason = None if may_set_cookie else "consent"
-        key = self._opened_key() if may_set_cookie and cookies else None
-        self._session = Session(sessions.store, key, host, blocked_reason=blocked_reason)
+        key = self._opened_key() if may_set_cookie and cookie_header else None
+        self.session = Session(sessions.store, key, host, blocked_reason)
         if self._must_renew_cookie:
-            self._session._note_cookie_of_old_key()
+            self.session._note_cookie_of_old_key()
 
     # -- the request --------------------------------------------------------------------------------------------------
-
-    @property
-    def session(self) -> Session:
-        """The session of this request."""
-        return self._session
 
     def new_temp_data(self) -> TempData:
         """Make the TempData of this request; nothing is opened before its first use.
@@ -59,11 +57,11 @@ class Exchange:
 
     def begin_new_session(self) -> None:
         """Take it that ``prepare`` has run and found no cookie of ours."""
-        self._session._begin_new()
+        self.session._begin_new()
 
     async def load(self) -> None:
         """Load the session; when the cache does not answer, go on as ``when_unavailable`` says."""
-        session = self._session
+        session = self.session
         if session._is_loaded:
             return
         try:
@@ -80,22 +78,33 @@ class Exchange:
         return self._has_agreed
 
     def _opened_key(self) -> bytes | None:
-        text = self.cookies.get(self._sessions.cookie.name)
-        if text is None:
-            return None
-        try:
-            opened = self._sessions.cookie.open(text)
-        except ProtectionError as error:
-            self.warn("session cookie", f"A session cookie did not open, its sender is a new visitor: {error}.")
-            return None
-        self._must_renew_cookie = not opened.is_current
+        cookie, header = self._sessions.cookie, self._cookie_header
+        opened = cookie.remembered(header)
+        if opened is None:
+            text = self.cookies.get(cookie.name)
+            if text is None:
+                return None
+            try:
+                opened = cookie.open(text, header)
+            except ProtectionError as error:
+                self.warn("session cookie", f"A session cookie did not open, its sender is a new visitor: {error}.")
+                return None
+        if not opened.is_current:
+            self._must_renew_cookie = True
         return opened.key
 
     # -- what a TempDataProvider sees ---------------------------------------------------------------------------------
 
     @property
+    def cookies(self) -> Mapping[str, str]:
+        if self._cookies is None:
+            # Not the handler's cookies, of which Tornado makes a Morsel each: that takes longer than all else here.
+            self._cookies = parse_cookie(self._cookie_header)
+        return self._cookies
+
+    @property
     def has_session(self) -> bool:
-        return self._session.is_available
+        return self.session.is_available
 
     @property
     def clock(self) -> Callable[[], float]:
@@ -114,7 +123,7 @@ class Exchange:
         return {} if self._is_temp_data_blocked else self._sessions.temp_data.load(self)
 
     def _before_temp_data_write(self) -> None:
-        if self._host.headers_sent or self._session._is_closed:
+        if self._host.headers_sent or self.session._is_closed:
             raise ResponseStartedError(
                 "TempData cannot be changed after the response has started. Write to it before the first flush(), and "
                 "before redirect() and finish()."
@@ -135,7 +144,7 @@ class Exchange:
         self._is_temp_data_done = True
         self._lines.clear()
         if session:
-            self._session._drop_changes()
+            self.session._drop_changes()
 
     @property
     def saves_on_error(self) -> bool:
@@ -144,7 +153,7 @@ class Exchange:
 
     def close(self) -> None:
         """Refuse all further writes: what comes now could not be part of the response."""
-        self._session._close()
+        self.session._is_closed = True
 
     def save_temp_data(self, temp_data: TempData, *, consume: bool, is_redirect: bool) -> None:
         """Hand TempData to its provider, once and if it changed; the provider may put it into the session."""
@@ -158,14 +167,14 @@ class Exchange:
 
     def start_commit(self) -> Coroutine[Any, Any, None] | None:
         """Begin to store the session, if it changed; return what is left to wait for, if anything."""
-        if not self._session._has_to_be_stored:
+        if not self.session._has_to_be_stored:
             return None
         return begin(self.commit()) if self._sessions.store.never_waits else self.commit()
 
     async def commit(self) -> None:
         """Store the session; under ``"ignore"`` a cache that fails is logged, and the response goes on."""
         try:
-            await self._session._commit_what_was_found()
+            await self.session._commit_what_was_found()
         except CacheError as error:
             if self._sessions.options.when_unavailable != "ignore":
                 raise
@@ -185,10 +194,10 @@ class Exchange:
     @property
     def is_touched(self) -> bool:
         """Whether the session was looked at, so that the response may depend on the request's cookies."""
-        return self._session._is_touched
+        return self.session._is_touched
 
     def _session_line(self) -> str | None:
-        key, has_cookie = self._session._key_for_cookie()
+        key, has_cookie = self.session._key_for_cookie()
         cookie = self._sessions.cookie
         if key is None:
             return cookie.delete_line(https=self.https) if has_cookie else None

@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import ref
 
-from tornado.httputil import parse_cookie
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketProtocol
 
@@ -72,7 +71,7 @@ class SessionMixin(_Handler):
     @property
     def session(self) -> Session:
         """The visitor's session. Raises ``SessionNotConfiguredError`` without ``session_settings()``."""
-        return self._begun_exchange().session
+        return (self._exchange or self._begun_exchange()).session
 
     @property
     def temp_data(self) -> TempData:
@@ -96,9 +95,8 @@ class SessionMixin(_Handler):
         """Load the session, unless ``session_autoload`` is off. An override awaits ``super().prepare()``."""
         sessions = Sessions.of_application(self.settings)
         # A visitor without our cookie has nothing to load, and may have nothing to store: then there is no exchange.
-        headers = self.request.headers
-        if self.session_autoload and "Cookie" in headers and sessions.cookie.name in headers["Cookie"]:
-            await self._begun_exchange().load()
+        if self.session_autoload and sessions.cookie.name in (header := self._cookie_header()):
+            await (self._exchange or self._begin_exchange(sessions, header)).load()
         elif self.session_autoload and self._exchange is not None:
             self._exchange.begin_new_session()
         self._was_prepared = self.session_autoload
@@ -201,20 +199,22 @@ class SessionMixin(_Handler):
     # -- the exchange -------------------------------------------------------------------------------------------------
 
     def _begun_exchange(self) -> Exchange:
-        if self._exchange is None:
-            headers = self.request.headers
-            self._exchange = Exchange(
-                Sessions.of_application(self.settings),
-                _Host(self),
-                # Not self.cookies, which makes a Morsel of every cookie: that takes longer than all else here.
-                cookies=parse_cookie(headers["Cookie"]) if "Cookie" in headers else {},
-                https=self.request.protocol == "https",
-            )
-            if self._was_prepared:
-                self._exchange.begin_new_session()
-            if self._finished and self._status_code != 101:
-                self._exchange.close()
-        return self._exchange
+        return self._exchange or self._begin_exchange(Sessions.of_application(self.settings), self._cookie_header())
+
+    def _begin_exchange(self, sessions: Sessions, cookie_header: str) -> Exchange:
+        https = self.request.protocol == "https"
+        exchange = self._exchange = Exchange(sessions, _Host(self), cookie_header=cookie_header, https=https)
+        if self._was_prepared:
+            exchange.begin_new_session()
+        if self._finished and self._status_code != 101:
+            exchange.close()
+        return exchange
+
+    def _cookie_header(self) -> str:
+        headers = self.request.headers
+        if "Cookie" not in headers:
+            return ""
+        return headers["Cookie"]
 
     def _save_temp_data(self, *, may_become_304: bool = False) -> None:
         assert self._exchange is not None

@@ -73,9 +73,10 @@ class Session(SessionState):
         self._snapshot = None
         if self._was_cleared:
             return True
-        stored_label = self._record.label if self._record else None
-        stored_owner = self._record.owner if self._record else None
-        return self._label != stored_label or self._owner != stored_owner or self._values_changed()
+        stored = self._record
+        if self._label != (stored.label if stored else None) or self._owner != (stored.owner if stored else None):
+            return True
+        return bool(self._may_differ) and self._values_changed()
 
     @property
     def blocked_reason(self) -> str | None:
@@ -112,7 +113,10 @@ class Session(SessionState):
     def expires(self) -> datetime:
         """When the session ends if it is not used again (aware, UTC), as far as this request knows."""
         self._before_read()
-        return self._expires or self._store.expires(self._created or self._store.clock())
+        if self._expires is not None:
+            return self._expires
+        now = self._store.clock()
+        return self._store.expires(self._created or now, self._stored_at or now)
 
     # -- trips --------------------------------------------------------------------------------------------------------
 
@@ -153,7 +157,7 @@ class Session(SessionState):
         if self._record is None or not self._can_be_stored:
             return
         if await self._store.bounded(self._store.refresh(self._cache_key)):
-            self._expires = self._store.expires(self._record.created)
+            self._expires, self._stored_at = None, self._store.clock()
         else:
             self._end()
 
@@ -289,12 +293,8 @@ class Session(SessionState):
     async def _save_what_was_found(self) -> None:
         if self._can_be_stored:
             # A mere rewrite gives way to what others wrote, whatever ``on_conflict`` says.
-            is_rewrite = self._has_to_be_rewritten and not self.is_modified
+            is_rewrite = self._has_cookie_of_old_key and not self.is_modified
             await self._store.bounded(self._save(dict if is_rewrite else None))
-
-    def _close(self) -> None:
-        """Refuse all further writes."""
-        self._is_closed = True
 
     def _drop_changes(self) -> None:
         """Store nothing any more; what is there stays readable."""
@@ -305,13 +305,13 @@ class Session(SessionState):
     def _has_to_be_stored(self) -> bool:
         if not self._is_loaded or self._is_dropped or not self._can_be_stored:
             return False
-        return self.is_modified or self._has_to_be_rewritten
+        return self.is_modified or (self._has_cookie_of_old_key and self._has_to_be_rewritten)
 
     @property
     def _has_to_be_rewritten(self) -> bool:
         # What depends on the key ring in the store follows the cookie to the current key, or it would be lost when the
         # old key is dropped: an encrypted session could not be read, an owner's could not be found.
-        if not self._has_cookie_of_old_key or self._record is None:
+        if self._record is None:
             return False
         return self._options.encrypt or self._record.owner is not None
 

@@ -9,6 +9,7 @@ from tornado_session.protection.protector import Protector
 
 KEY_SIZE: Final = 32
 _MOST_REMEMBERED: Final = 4096
+_LONGEST_REMEMBERED: Final = 2048
 
 
 class OpenedCookie(NamedTuple):
@@ -23,8 +24,8 @@ class SessionCookie:
     """Writes the cookie of one application's sessions, and opens it.
 
     The value is the session's key, protected, in base64url. What was opened lately is remembered, for a browser sends
-    the same cookie with every request: the value itself is the name under which it is found, so that nobody can find
-    more here than what they brought. Nothing is remembered of what did not open.
+    the same cookies with every request: the ``Cookie`` header itself is the name under which it is found, so that
+    nobody can find more here than what they brought. Nothing is remembered of what did not open.
     """
 
     def __init__(self, options: CookieOptions, protector: Protector) -> None:
@@ -35,10 +36,15 @@ class SessionCookie:
         self._protector = protector
         self._remembered: dict[str, OpenedCookie] = {}
 
-    def open(self, text: str) -> OpenedCookie:
-        """Open a cookie's value; raises ``ProtectionError`` for anything that is not a genuine one."""
-        opened = self._remembered.get(text)
-        return opened or self._open(text)
+    def remembered(self, header: str) -> OpenedCookie | None:
+        """Tell what a ``Cookie`` header was found to hold before."""
+        return self._remembered.get(header)
+
+    def open(self, text: str, header: str) -> OpenedCookie:
+        """Open a cookie's value, which came in ``header``; raises ``ProtectionError`` unless it is a genuine one."""
+        opened = self._open(text)
+        self._remember(header, opened)
+        return opened
 
     def set_line(self, key: bytes, *, https: bool) -> str:
         """Write the ``Set-Cookie`` line that carries ``key``."""
@@ -55,12 +61,12 @@ class SessionCookie:
         key = self._protector.unprotect(protected)
         if len(key) != KEY_SIZE:
             raise ProtectionError("it does not hold a key")
-        opened = OpenedCookie(key, self._protector.is_current(protected))
-        self._remember(text, opened)
-        return opened
+        return OpenedCookie(key, self._protector.is_current(protected))
 
-    def _remember(self, text: str, opened: OpenedCookie) -> None:
+    def _remember(self, header: str, opened: OpenedCookie) -> None:
+        if len(header) > _LONGEST_REMEMBERED:
+            return
         if len(self._remembered) >= _MOST_REMEMBERED:
             # All at once, which costs nothing between two such moments; who comes again is opened again.
             self._remembered.clear()
-        self._remembered[text] = opened
+        self._remembered[header] = opened

@@ -52,6 +52,7 @@ class SessionState(SessionValues):
     _expires: datetime | None = None
     _id = ""
     _created = 0.0
+    _stored_at = 0.0
     _owner: str | None = None
     _label: str | None = None
     _is_loaded = False
@@ -67,9 +68,7 @@ class SessionState(SessionValues):
     _has_cookie_of_old_key = False
     _lock: asyncio.Lock | None = None
 
-    def __init__(
-        self, store: SessionStore, key: bytes | None, host: SessionHost, *, blocked_reason: str | None = None
-    ) -> None:
+    def __init__(self, store: SessionStore, key: bytes | None, host: SessionHost, blocked_reason: str | None) -> None:
         self._values = {}
         self._store = store
         self._options = store.options
@@ -109,9 +108,10 @@ class SessionState(SessionValues):
             self._owner = self._label = None
             self._is_loaded = True
             return
+        cache_key = self._cache_key
         try:
-            entry = await self._store.bounded(self._store.get(self._cache_key, refresh=refresh))
-            stored = None if entry is None else self._store.understand(self._cache_key, entry)
+            entry = await self._store.bounded(self._store.get(cache_key, refresh=refresh))
+            stored = None if entry is None else self._store.understand(cache_key, entry)
         except (CacheError, UnreadableRecordError) as error:
             self._is_unavailable = not self._is_loaded
             if isinstance(error, UnreadableRecordError):
@@ -160,6 +160,7 @@ class SessionState(SessionValues):
     def _start_anew(self) -> None:
         """Forget all that is stored of the session, as if it had never been."""
         self._record = self._version = self._expires = None
+        self._stored_at = 0.0
         self._values, self._stored_data, self._may_differ = {}, NOTHING, NO_KEYS
         self._was_cleared = self._is_ended = False
         self._id, self._created = "", 0.0
@@ -168,12 +169,14 @@ class SessionState(SessionValues):
 
     # -- saving -------------------------------------------------------------------------------------------------------
 
-    async def _save(self, change: _Change | None = None) -> None:
+    def _save(self, change: _Change | None = None) -> Coroutine[Any, Any, None]:
         if self._was_cleared and change is None and not self._values and self._owner is None and self._label is None:
-            await self._store.remove(self._cache_key)
-            self._start_anew()
-        else:
-            await self._in_turn(self._put, change)
+            return self._remove()
+        return self._in_turn(self._put, change)
+
+    async def _remove(self) -> None:
+        await self._store.remove(self._cache_key)
+        self._start_anew()
 
     def _begin_under_new_key(self, owner: str | None) -> None:
         self._key = None if self._blocked_reason else secrets.token_bytes(KEY_SIZE)
@@ -259,7 +262,7 @@ class SessionState(SessionValues):
     def _note_stored(self, record: SessionRecord, version: int) -> None:
         # Not owner and label: they may have been changed while the trip was under way.
         self._record, self._version, self._stored_data = record, version, record.data
-        self._expires = self._store.expires(record.created)
+        self._expires, self._stored_at = None, self._store.clock()
         self._was_cleared = self._has_cookie_of_old_key = False
 
     def _goes_on_with(self, theirs: StoredSession | None) -> bool:

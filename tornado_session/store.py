@@ -1,11 +1,12 @@
 """SessionStore: sessions in a cache; every method that asks it is one trip, begun when it is awaited."""
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final, TypeVar
+
+import msgspec
 
 from tornado_session import serializer
 from tornado_session.caching.contract import CacheEntry, CacheEntryOptions, DistributedCache, timestamp
@@ -23,8 +24,7 @@ _MOVED_FOR: Final = timedelta(seconds=30)
 """How long the mark of a session that has moved stays if the move was cut short; till then its cookie opens nothing."""
 
 
-@dataclass(slots=True)
-class StoredSession:
+class StoredSession(msgspec.Struct):
     """What was found under a session's key."""
 
     record: SessionRecord | None
@@ -119,10 +119,9 @@ class SessionStore:
         lifetime = self.options.lifetime
         return lifetime is not None and self.clock() >= record.created + lifetime.total_seconds()
 
-    def expires(self, created: float) -> datetime:
-        """Tell when a session that is written now would end if it were not used again."""
-        now = self.clock()
-        end = now + (self.options.idle_timeout + self.options.refresh_interval).total_seconds()
+    def expires(self, created: float, written: float) -> datetime:
+        """Tell when a session that was written then ends if it is not used again."""
+        end = written + (self.options.idle_timeout + self.options.refresh_interval).total_seconds()
         if self.options.lifetime is not None:
             end = min(end, created + self.options.lifetime.total_seconds())
         return timestamp(end)

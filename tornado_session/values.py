@@ -50,7 +50,8 @@ class SessionValues(MutableMapping[str, Any]):
                 f"the keys of a session are text, but {key!r} is of type {type(key).__name__}",
                 type_name=type(key).__name__,
             )
-        serializer.check(key, name="a key of the session")
+        if not key.isascii():
+            serializer.check(key, name="a key of the session")
         serializer.check(value, name=f"session[{key!r}]")
         self._before_write()
         self._values[key] = value
@@ -138,8 +139,6 @@ class SessionValues(MutableMapping[str, Any]):
         self._may_differ.add(key)
 
     def _values_changed(self) -> bool:
-        if not self._may_differ:
-            return False
         self._snapshot = serializer.dumps_changed(self._values, self._stored_data, self._may_differ, name="session")
         return self._snapshot is not None
 
