@@ -275,6 +275,55 @@ async def test_at_busy_times_the_first_call_takes_along_those_that_arrive_with_i
 
 
 @on_a_loop
+async def test_a_batch_lets_a_larger_one_of_another_command_land_first_and_takes_along_its_callers() -> None:
+    batcher, store = patient(), Store()
+    await start(*(batcher.run(store.send, key, key=key) for key in "abcd"))
+    await store.answer(0)
+
+    async def read_then_write(key: str) -> None:
+        await batcher.run(store.send, key, key=key)
+        await batcher.run(store.send_elsewhere, key, key=key)
+
+    await start(*(read_then_write(key) for key in "efg"))
+    await store.answer(1)
+    await start(*(batcher.run(store.send_elsewhere, key, key=key) for key in "hi"))
+    assert store.batches == [["a"], ["b", "c", "d"], ["e", "f", "g"]]
+
+    await store.answer(2)
+
+    assert store.batches[3:] == [["h", "i", "e", "f", "g"]]
+    await store.answer(3)
+
+
+@on_a_loop
+async def test_a_batch_does_not_wait_for_a_smaller_one_of_another_command() -> None:
+    batcher, store = patient(), Store()
+    await start(*(batcher.run(store.send, key, key=key) for key in "abc"))
+    await store.answer(0)
+
+    await start(*(batcher.run(store.send_elsewhere, key, key=key) for key in "efg"))
+
+    assert store.batches == [["a"], ["b", "c"], ["e", "f", "g"]]
+    await store.answer(1)
+    await store.answer(2)
+
+
+@on_a_loop
+async def test_a_batch_waits_for_another_command_no_longer_than_the_longest_wait() -> None:
+    batcher, store = Batcher(max_wait=timedelta(milliseconds=20)), Store()
+    await start(*(batcher.run(store.send, key, key=key) for key in "abcd"))
+    await store.answer(0)
+    await start(batcher.run(store.send_elsewhere, "e", key="e"))
+    assert store.batches == [["a"], ["b", "c", "d"]]
+
+    await asyncio.sleep(0.1)
+
+    assert store.batches[2:] == [["e"]]
+    await store.answer(1)
+    await store.answer(2)
+
+
+@on_a_loop
 async def test_a_cancelled_caller_cancels_neither_the_command_nor_its_neighbours() -> None:
     batcher, store = patient(), Store()
     tasks = await start(*(batcher.run(store.send, key, key=key) for key in "abc"))

@@ -10,13 +10,13 @@ requests in it, and adds nothing to a quiet one: while nothing is in flight a ca
 """
 
 import asyncio
+import weakref
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from tornado_session.caching.batching.lane import Lane, Limits, Send, Waiting
-from tornado_session.caching.batching.turns import Turns
+from tornado_session.caching.batching.lane import Lane, Limits, Traffic, Waiting
 
 Call = TypeVar("Call")
 Result = TypeVar("Result")
@@ -32,7 +32,8 @@ class Batcher:
     command comes back, when it is full, or when its first call has waited for ``max_wait``: a slow command delays
     others by no more than that. A call that others of its key have kept from its turn for longer than ``patience``
     raises ``CacheTimeoutError`` and is never sent. After a batch of several calls the next one first lets a few turns
-    of the event loop pass, without sleeping, so that calls that are just being prepared come along.
+    of the event loop pass, without sleeping, so that calls that are just being prepared come along, and lets a batch of
+    another ``send`` that is not smaller land, so that callers who came together stay together.
 
     Callers may be cancelled at any time without disturbing others; a command is cancelled only when nobody waits for it
     any more. Callers of different event loops never share a batch. While nothing is in flight, no task, timer or
@@ -49,7 +50,8 @@ class Batcher:
     ) -> None:
         self._limits = Limits(max_calls, max_bytes, max_wait.total_seconds())
         self._patience = None if patience is None else patience.total_seconds()
-        self._states: WeakKeyDictionary[asyncio.AbstractEventLoop, _State] = WeakKeyDictionary()
+        self._traffics: WeakKeyDictionary[asyncio.AbstractEventLoop, Traffic] = WeakKeyDictionary()
+        self._last: tuple[Callable[[], asyncio.AbstractEventLoop | None], Traffic] = (_no_loop, Traffic())
 
     async def run(
         self,
@@ -66,13 +68,14 @@ class Batcher:
         raised by that caller alone. What ``send`` itself raises, every caller of the batch raises, each its own copy.
         Keys are unique within a batch, except for shared calls. ``size`` is what the call adds to a command, in bytes.
         """
-        loop = asyncio.get_running_loop()
-        state = self._states.get(loop) or self._new_state(loop)
-        lane = state.lanes.get(send) or self._new_lane(state, send)
-        if not state.turns.take(key, shared=shared):
+        traffic = self._traffic()
+        lane = traffic.lanes.get(send)
+        if lane is None:
+            lane = traffic.lanes[send] = Lane(send, traffic, self._limits)
+        if not traffic.turns.take(key, shared=shared):
             waiting = Waiting(lane, call, key, shared, size)
             waiting.park(self._patience)
-        elif lane.in_flight or lane.busy:
+        elif lane.in_flight or traffic.busy:
             waiting = Waiting(lane, call, key, shared, size)
             lane.gather(waiting)
         else:
@@ -85,23 +88,22 @@ class Batcher:
             raise
         return result
 
-    def _new_state(self, loop: asyncio.AbstractEventLoop) -> "_State":
+    def _traffic(self) -> Traffic:
+        loop = asyncio.get_running_loop()
+        # Most batchers know one loop only, and looking it up in the dictionary of all takes ten times as long.
+        last, traffic = self._last
+        return traffic if last() is loop else self._other_traffic(loop)
+
+    def _other_traffic(self, loop: asyncio.AbstractEventLoop) -> Traffic:
         # A loop that was closed amid its work left futures behind, which keep it in the dictionary.
-        for known in self._states.keyrefs():
+        for known in self._traffics.keyrefs():
             other = known()
             if other is not None and other.is_closed():
-                self._states.pop(other, None)
-        return self._states.setdefault(loop, _State())
+                self._traffics.pop(other, None)
+        traffic = self._traffics.setdefault(loop, Traffic())
+        self._last = weakref.ref(loop), traffic
+        return traffic
 
-    def _new_lane(self, state: "_State", send: Send) -> Lane:
-        return state.lanes.setdefault(send, Lane(send, state.turns, self._limits))
 
-
-class _State:
-    """What is going on in one event loop."""
-
-    __slots__ = ("lanes", "turns")
-
-    def __init__(self) -> None:
-        self.turns: Turns[Waiting] = Turns()
-        self.lanes: dict[Send, Lane] = {}
+def _no_loop() -> None:
+    """What is asked before the first call."""

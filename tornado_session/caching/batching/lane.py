@@ -11,8 +11,9 @@ from tornado_session.errors import CacheError, CacheTimeoutError
 
 Send: TypeAlias = Callable[[list[Any]], Coroutine[Any, Any, Sequence[Any]]]
 
-# A request takes about four turns of the loop from its socket to its call. At busy times a batch lets them pass, which
-# takes no time when there is nothing else to do, and so takes along the requests that have already arrived.
+# A request takes about four turns of the loop from its socket to its call. At busy times a batch leaves only when so
+# many have passed without another call, which takes no time when there is nothing else to do, and so takes along the
+# requests that have already arrived.
 _TURNS: Final = 4
 
 
@@ -76,19 +77,48 @@ def _end_turn(turns: Turns[Waiting], key: str) -> None:
         waiting.begin_turn()
 
 
+class Traffic:
+    """What is under way in one event loop: its lanes, and whose turn it is in them."""
+
+    __slots__ = ("busy", "lanes", "turns")
+
+    def __init__(self) -> None:
+        self.lanes: dict[Send, Lane] = {}
+        self.turns: Turns[Waiting] = Turns()
+        self.busy = False
+        """The last batch had several calls, so that the next, of whatever lane, may expect company."""
+
+
 class Lane:
-    """The calls of one ``send``: those gathering for the next batch, and how many commands are in flight."""
+    """The calls of one ``send``: those gathering for the next batch, and how many commands are in flight.
 
-    __slots__ = ("_bytes", "_departure", "_gathering", "_limits", "busy", "in_flight", "send", "turns")
+    Requests that came together would fall apart into groups of which one writes while the other reads, and each would
+    need commands of its own. So a batch also lets a larger one of another lane land first: then they go on together.
+    """
 
-    def __init__(self, send: Send, turns: Turns[Waiting], limits: Limits) -> None:
+    __slots__ = (
+        "_bytes",
+        "_departure",
+        "_gathering",
+        "_latest",
+        "_limits",
+        "batched",
+        "in_flight",
+        "send",
+        "traffic",
+        "turns",
+    )
+
+    def __init__(self, send: Send, traffic: Traffic, limits: Limits) -> None:
         self.send = send
-        self.turns = turns
+        self.traffic = traffic
+        self.turns = traffic.turns
         self.in_flight = 0
-        self.busy = False  # the last batch had several calls, so that the next may expect company
         self._limits = limits
+        self.batched = 0  # calls in flight that are not alone
         self._gathering: list[Waiting] = []
         self._bytes = 0
+        self._latest = 0.0  # when the batch has to leave
         self._departure: asyncio.Handle | None = None
 
     async def send_alone(self, call: Any, key: str) -> Any:
@@ -111,11 +141,13 @@ class Lane:
         self._bytes += waiting.size
         if len(self._gathering) >= self._limits.calls:
             self._dispatch()
-        elif self._departure is None and self.in_flight:
-            loop = waiting.future.get_loop()
-            self._departure = loop.call_later(self._limits.wait, self._dispatch)
         elif self._departure is None:
-            self._depart()
+            loop = waiting.future.get_loop()
+            self._latest = loop.time() + self._limits.wait
+            if self.in_flight:
+                self._departure = loop.call_at(self._latest, self._dispatch)
+            else:
+                self._depart(loop)
 
     def forget(self, waiting: Waiting) -> None:
         """Take a call out of the next batch."""
@@ -131,23 +163,47 @@ class Lane:
         """A command came back: send the calls that have gathered meanwhile."""
         self.in_flight -= 1
         if self._gathering:
-            self._cancel_departure()
-            self._depart()
+            self._depart(asyncio.get_running_loop())
 
-    def _depart(self) -> None:
-        self._depart_after(_TURNS if self.busy or len(self._gathering) > 1 else 0)
+    def batch_landed(self, calls: int) -> None:
+        """A command with several calls came back, for which batches of other lanes may have waited."""
+        self.batched -= calls
+        self.landed()
+        for lane in self.traffic.lanes.values():
+            if lane is not self:
+                lane.stop_waiting_for_others()
 
-    def _depart_after(self, turns: int) -> None:
-        if turns:
-            self._departure = asyncio.get_running_loop().call_soon(self._depart_after, turns - 1)
+    def stop_waiting_for_others(self) -> None:
+        """A batch of another lane came back: go on unless a command of this one is in flight."""
+        if self._gathering and not self.in_flight:
+            self._depart(asyncio.get_running_loop())
+
+    def _depart(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._cancel_departure()
+        calls = len(self._gathering)
+        if self.traffic.busy or calls > 1:
+            self._departure = loop.call_soon(self._wait_for_more, loop, calls, _TURNS)
+        else:
+            self._dispatch()
+
+    def _wait_for_more(self, loop: asyncio.AbstractEventLoop, known: int, turns: int) -> None:
+        calls = len(self._gathering)
+        if loop.time() >= self._latest:
+            self._dispatch()
+        elif calls > known or turns > 1:
+            left = _TURNS if calls > known else turns - 1
+            self._departure = loop.call_soon(self._wait_for_more, loop, calls, left)
+        elif any(lane.batched >= calls for lane in self.traffic.lanes.values() if lane is not self):
+            self._departure = loop.call_at(self._latest, self._dispatch)
         else:
             self._dispatch()
 
     def _dispatch(self) -> None:
         self._cancel_departure()
         calls, self._gathering, self._bytes = self._gathering, [], 0
-        self.busy = len(calls) > 1
+        self.traffic.busy = len(calls) > 1
         self.in_flight += 1
+        self.batched += len(calls)
         _Batch(self, calls)
 
     def _cancel_departure(self) -> None:
@@ -185,9 +241,11 @@ class _Batch:
             self._answer(task.result())
         else:
             self._fail(error)
+        turns = self._lane.turns
         for waiting in self._calls:
-            _end_turn(self._lane.turns, waiting.key)
-        self._lane.landed()
+            for next_one in turns.leave(waiting.key):
+                next_one.begin_turn()
+        self._lane.batch_landed(len(self._calls))
 
     def _error(self, task: asyncio.Task[Sequence[Any]]) -> BaseException | None:
         if task.cancelled():

@@ -1,6 +1,7 @@
 """Turns: who may use a key now, in the order of arrival; many readers at once, or one writer."""
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
 
@@ -40,13 +41,13 @@ class Turns(Generic[Waiting]):
         """Put behind all others of its key; ``leave()`` hands it out when its turn has begun."""
         self._parked.setdefault(waiting.key, deque()).append(waiting)
 
-    def leave(self, key: str) -> list[Waiting]:
+    def leave(self, key: str) -> Sequence[Waiting]:
         """End a turn; return those whose turn it is now."""
         active = self._active.pop(key)
         if active > 1:
             self._active[key] = active - 1
-            return []
-        return self._call_up(key) if key in self._parked else []
+            return ()
+        return self._call_up(key) if key in self._parked else ()
 
     def forget(self, waiting: Waiting) -> bool:
         """Take out of the queue; ``False``: its turn has begun already."""
