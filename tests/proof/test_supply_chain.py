@@ -1,11 +1,16 @@
 """What the tests run with is pinned, and each of it is explained in the docs."""
 
+import json
 import os
 import re
 import tomllib
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
+from tests.proof.advisories import REGISTER, exported_register, own_register, vulnerable
 from tests.proof.lock import LOCK, ROOT, differing, locked, normal
 
 DEPENDENCIES = ROOT / "docs" / "reference" / "dependencies.md"
@@ -30,10 +35,62 @@ def test_every_dependency_of_package_and_tests_is_locked() -> None:
     assert _required() - set(versions) == set()
 
 
-def test_every_dependency_is_explained_in_the_docs() -> None:
-    explained = {normal(name) for name in re.findall(r"^\| `([^`]+)`", DEPENDENCIES.read_text(), re.MULTILINE)}
+def test_every_dependency_is_explained_in_the_docs_and_what_it_brings_is_named() -> None:
+    text = DEPENDENCIES.read_text()
+
+    # A row has three columns: what, why, and what would replace it.
+    explained = {normal(row[0]) for row in re.findall(r"^\| `([^`]+)` \|([^|]+)\|([^|]+)\|$", text, re.MULTILINE)}
+    named = {
+        normal(name) for line in text.splitlines() if line.startswith("| `") for name in re.findall("`([^`]+)`", line)
+    }
 
     assert _required() - explained == set()
+    assert locked(LOCK.read_text()).keys() - named == set()
+
+
+def test_nothing_is_known_against_a_locked_version() -> None:
+    assert vulnerable(locked(LOCK.read_text()), own_register()) == {}
+
+
+def test_a_version_with_a_known_vulnerability_is_noticed() -> None:
+    versions = {"tornado": "6.5.7", "cryptography": "50.0.0", "pymongo": "4.18.0"}
+
+    found = vulnerable(versions, own_register())
+
+    assert "GHSA-mpf4-983q-p7j4" in found["tornado 6.5.7"]
+    assert "GHSA-pw6j-qg29-8w7f" not in found["tornado 6.5.7"]
+    assert found["pymongo 4.18.0"] == ["CVE-2026-88029"]
+    assert "cryptography 50.0.0" not in found
+
+
+def test_the_register_is_about_what_is_locked_and_says_when_it_was_read() -> None:
+    entries = tomllib.loads(REGISTER.read_text())
+
+    assert entries.keys() - locked(LOCK.read_text()).keys() == set()
+    assert [package for package, about in entries.items() if "read" not in about] == []
+
+
+@pytest.mark.parametrize(
+    ("version", "is_affected"),
+    [("0.9", False), ("1.0", True), ("1.1.9", True), ("1.2", False), ("2.0", True), ("2.1", True), ("2.2", False)],
+)
+def test_the_export_of_a_whole_register_is_understood(version: str, is_affected: bool, tmp_path: Path) -> None:
+    events = [{"introduced": "1.0"}, {"fixed": "1.2"}, {"introduced": "2.0"}, {"last_affected": "2.1"}]
+    export = _export(tmp_path, events)
+
+    found = vulnerable({"some-thing": version}, exported_register(export, ["some-thing"]))
+
+    assert found == ({f"some-thing {version}": ["OSV-1"]} if is_affected else {})
+
+
+def test_what_is_never_fixed_affects_all_later_versions_and_what_was_withdrawn_none(tmp_path: Path) -> None:
+    for_ever, withdrawn = [{"introduced": "0"}], {"withdrawn": "2026-01-01T00:00:00Z"}
+
+    found = vulnerable({"some-thing": "9"}, exported_register(_export(tmp_path, for_ever), ["some-thing"]))
+    nothing = vulnerable({"some-thing": "9"}, exported_register(_export(tmp_path, for_ever, withdrawn), ["some-thing"]))
+
+    assert found == {"some-thing 9": ["OSV-1"]}
+    assert nothing == {}
 
 
 def test_what_is_installed_is_what_was_locked() -> None:
@@ -56,3 +113,13 @@ def _required() -> set[str]:
     wanted = [*project["dependencies"], *(line for name in chosen for line in extras[name])]
     names = {normal(re.split(r"[\[<>=!~; ]", line)[0]) for line in wanted}
     return names - {normal(project["name"])}
+
+
+def _export(directory: Path, events: list[dict[str, str]], more: dict[str, str] | None = None) -> Path:
+    """A register of one document, as OSV writes it."""
+    ranges = [{"type": "ECOSYSTEM", "events": events}]
+    affected: list[dict[str, Any]] = [{"package": {"ecosystem": "PyPI", "name": "Some_Thing"}, "ranges": ranges}]
+    path = directory / "all.zip"
+    with ZipFile(path, "w") as export:
+        export.writestr("OSV-1.json", json.dumps({"id": "OSV-1", "affected": affected} | (more or {})))
+    return path
