@@ -272,6 +272,35 @@ def test_a_change_that_was_undone_is_none() -> None:
     assert data.remaining(consume=True) is None
 
 
+@pytest.mark.parametrize("new", ["text", [1, 2], (1,)])
+def test_what_changed_in_place_and_then_gave_way_is_a_change(new: Any) -> None:
+    data = temp_data(a=[1], b=1)
+    data.peek("a").append(2)
+
+    data["a"] = new
+
+    assert data.remaining(consume=True) == {"a": new, "b": 1}
+
+
+def test_what_changed_in_place_and_was_then_removed_is_a_change() -> None:
+    data = temp_data(a=[1], b=1)
+    data.peek("a").append(2)
+
+    del data["a"]
+
+    assert data.remaining(consume=True) == {"b": 1}
+
+
+def test_a_list_in_the_place_of_a_text_is_a_change_until_the_text_is_back() -> None:
+    data = temp_data(a="text")
+
+    data["a"] = ["text"]
+    assert data.remaining(consume=True) == {"a": ["text"]}
+
+    data["a"] = "text"
+    assert data.remaining(consume=True) is None
+
+
 # -- refused writes ---------------------------------------------------------------------------------------------------
 
 

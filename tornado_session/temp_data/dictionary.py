@@ -24,7 +24,8 @@ class TempData(MutableMapping[str, Any]):
         self._load = load
         self._before_write = before_write
         self._entries: dict[str, tuple[str, Any]] | None = None  # By folded key: the key as it was written, the value.
-        self._loaded_data = b""
+        self._loaded: dict[str, Any] = {}
+        self._loaded_data: bytes | None = None  # Kept only if something in it can change in place.
         self._read: set[str] = set()
         self._kept: set[str] = set()
         self._may_have_changed = False
@@ -35,8 +36,9 @@ class TempData(MutableMapping[str, Any]):
     def __getitem__(self, key: str) -> Any:
         if key not in self:
             raise KeyError(key)
-        self._read.add(_folded(key))
-        return self._value(_folded(key))
+        folded = key.casefold()
+        self._read.add(folded)
+        return self._value(folded)
 
     def __setitem__(self, key: str, value: Any) -> None:
         if type(key) is not str:
@@ -47,16 +49,17 @@ class TempData(MutableMapping[str, Any]):
         serializer.check(key, name="a key of temp_data")
         serializer.check(value, name=f"temp_data[{key!r}]")
         self._before_write()
-        self._touched()[_folded(key)] = (key, value)
-        self._read.discard(_folded(key))
+        folded = key.casefold()
+        self._touched()[folded] = (key, value)
+        self._read.discard(folded)
         self._may_have_changed = True
 
     def __delitem__(self, key: str) -> None:
         if key not in self:
             raise KeyError(key)
         self._before_write()
-        del self._touched()[_folded(key)]
-        self._kept.discard(_folded(key))
+        del self._touched()[key.casefold()]
+        self._kept.discard(key.casefold())
         self._may_have_changed = True
 
     def __iter__(self) -> Iterator[str]:
@@ -66,18 +69,18 @@ class TempData(MutableMapping[str, Any]):
         return len(self._touched())
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and _folded(key) in self._touched()
+        return isinstance(key, str) and key.casefold() in self._touched()
 
     def peek(self, key: str, default: Any = None) -> Any:
         """Read without marking for removal; ``default`` for a missing key."""
-        return self._value(_folded(key)) if key in self else default
+        return self._value(key.casefold()) if key in self else default
 
     def keep(self, key: str | None = None) -> None:
         """Save one key, or all that are there now, from removal at the end of this request."""
         if key is None:
             self._kept.update(self._touched())
         elif key in self:
-            self._kept.add(_folded(key))
+            self._kept.add(key.casefold())
 
     def clear(self) -> None:
         """Remove everything now."""
@@ -106,17 +109,24 @@ class TempData(MutableMapping[str, Any]):
             return None
         doomed = self._read - self._kept if consume else set()
         values = {key: value for folded, (key, value) in self._entries.items() if folded not in doomed}
-        data = serializer.dumps(values, name="temp_data")
-        if data == self._loaded_data or serializer.same(serializer.loads(self._loaded_data), values):
-            return None
-        return values
+        return None if self._is_as_loaded(values) else values
 
     def _touched(self) -> dict[str, tuple[str, Any]]:
         if self._entries is None:
-            values = self._load()
-            self._loaded_data = serializer.dumps(dict(values), name="temp_data")
-            self._entries = {_folded(key): (key, value) for key, value in values.items()}
+            self._loaded = dict(self._load())
+            if not IMMUTABLE.issuperset(map(type, self._loaded.values())):
+                self._loaded_data = serializer.dumps(self._loaded, name="temp_data")
+            self._entries = {key.casefold(): (key, value) for key, value in self._loaded.items()}
         return self._entries
+
+    def _is_as_loaded(self, values: dict[str, Any]) -> bool:
+        if IMMUTABLE.issuperset(map(type, values.values())):
+            # Whatever has changed in place is gone, or gave way to a value of another type.
+            return serializer.same(values, self._loaded)
+        data = serializer.dumps(values, name="temp_data")  # Also finds what was put into a list and cannot be kept.
+        if self._loaded_data is None:
+            return False
+        return data == self._loaded_data or serializer.same(serializer.loads(self._loaded_data), values)
 
     def _value(self, folded: str) -> Any:
         value = self._touched()[folded][1]
@@ -166,7 +176,3 @@ class _Field:
     def _name(self) -> str:
         assert self._key is not None
         return self._key
-
-
-def _folded(key: str) -> str:
-    return key.casefold()
