@@ -31,7 +31,8 @@ class Exchange:
     _cookies: Mapping[str, str] | None = None
     _has_agreed: bool | None = None
     _must_renew_cookie = False
-    _is_temp_data_done = False
+    is_temp_data_done = False
+    """Whether TempData was saved, or given up."""
 
     def __init__(self, sessions: Sessions, host: Host, *, cookie_header: str, https: bool) -> None:
         self.https = https
@@ -141,7 +142,7 @@ class Exchange:
 
     def drop_changes(self, *, session: bool) -> None:
         """Give up what was not stored: TempData, and with ``session`` the session's changes; for error responses."""
-        self._is_temp_data_done = True
+        self.is_temp_data_done = True
         self._lines.clear()
         if session:
             self.session._drop_changes()
@@ -157,9 +158,9 @@ class Exchange:
 
     def save_temp_data(self, temp_data: TempData, *, consume: bool, is_redirect: bool) -> None:
         """Hand TempData to its provider, once and if it changed; the provider may put it into the session."""
-        if self._is_temp_data_done or self._is_temp_data_blocked:
+        if self.is_temp_data_done or self._is_temp_data_blocked:
             return
-        self._is_temp_data_done = True
+        self.is_temp_data_done = True
         provider = self._sessions.temp_data
         values = temp_data.remaining(consume=consume and not (is_redirect and provider.keep_on_redirect))
         if values is not None:

@@ -218,7 +218,7 @@ class SessionMixin(_Handler):
 
     def _save_temp_data(self, *, may_become_304: bool = False) -> None:
         assert self._exchange is not None
-        if self._temp_data is None or not self._temp_data.is_touched:
+        if self._temp_data is None or not self._temp_data.is_touched or self._exchange.is_temp_data_done:
             return
         self._exchange.save_temp_data(
             self._temp_data,
@@ -277,14 +277,15 @@ class SessionMixin(_Handler):
     def _write_headers(self) -> None:
         """Add what the session and TempData have to say to the headers that are about to leave."""
         assert self._exchange is not None
-        lines = self._exchange.cookie_lines()
+        lines, headers = self._exchange.cookie_lines(), self._headers
         for line in lines:
-            self.add_header("Set-Cookie", line)
+            headers.add("Set-Cookie", line)  # Not self.add_header, which checks the line once more.
         is_temp_data_touched = self._temp_data is not None and self._temp_data.is_touched
         if lines or self._exchange.is_touched or is_temp_data_touched:
-            self._headers["Vary"] = with_vary(self._headers["Vary"]) if "Vary" in self._headers else "Cookie"
+            headers["Vary"] = with_vary(headers["Vary"]) if "Vary" in headers else "Cookie"
         if lines:
-            self.set_header("Cache-Control", with_no_store(self._headers.get("Cache-Control", "")))
+            has_other = "Cache-Control" in headers
+            headers["Cache-Control"] = with_no_store(headers["Cache-Control"]) if has_other else "no-store"
 
     @staticmethod
     def _done() -> "asyncio.Future[None]":
