@@ -88,7 +88,8 @@ def _temp_data(choices: Choices, known: Known) -> list[tuple[str, str]]:
     if kind == 0:
         cookies.pop(list(cookies)[choices.below(len(cookies))])
     elif kind == 1:
-        cookies |= dict(list(_one(choices, known.temp_data_cookies).items())[choices.below(3) :])
+        others: dict[str, str] = _one(choices, known.temp_data_cookies)
+        cookies |= dict(list(others.items())[choices.below(3) :])
     elif kind == 2:
         cookies[TEMP_DATA] = f"chunks-{choices.below(400)}"
     elif kind == 3:

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from types import FunctionType
 from typing import Final
 
-import atheris
+import atheris  # type: ignore[import-untyped]
 from tornado import httputil, testing, web  # noqa: F401 - imported here, they are not instrumented below
 
 with atheris.instrument_imports(include=["tornado_session"]):

@@ -73,6 +73,10 @@ async def _run(part: Part, seed: int) -> Report:
     except TimeoutError:
         process.kill()
         output, errors = await process.communicate()
+    finally:
+        # Whoever interrupts the run leaves none of its parts behind.
+        if process.returncode is None:
+            process.kill()
     lines = [line for line in output.decode().splitlines() if line.startswith("{")]
     if lines:
         return Report.from_json(lines[-1])

@@ -48,10 +48,10 @@ def _mixtures(known: Known) -> Iterator[str]:
     for one, other in permutations(known.temp_data_cookies, 2):
         for number in range(len(other)):
             yield from (_written(one | {name: other[name] for name in taken}) for taken in combinations(other, number))
-    for one, other in permutations(known.session_cookies, 2):
-        yield f"{SESSION}={one}; {SESSION}={other}"
-        yield from (f"{SESSION}={one[:place]}{other[place:]}" for place in range(0, len(one), 7))
-        yield f"{TEMP_DATA}={one}; {SESSION}={other}"
+    for value, another in permutations(known.session_cookies, 2):
+        yield f"{SESSION}={value}; {SESSION}={another}"
+        yield from (f"{SESSION}={value[:place]}{another[place:]}" for place in range(0, len(value), 7))
+        yield f"{TEMP_DATA}={value}; {SESSION}={another}"
     for pieces in known.temp_data_cookies:
         yield from (f"{SESSION}={value}" for value in pieces.values())
 
