@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tornado_session import ConfigurationError, CookieOptions
@@ -57,6 +57,26 @@ def test_a_value_that_fits_one_line_takes_one_cookie_and_one_byte_more_takes_two
     longer = cookie.lines("v" * (room + 1), https=False)
     assert sent_back(longer)[NAME] == "chunks-2"
     assert list(sent_back(longer)) == [NAME, f"{NAME}C1", f"{NAME}C2"]
+
+
+@pytest.mark.parametrize("https", [False, True])
+def test_every_piece_but_the_last_is_as_long_as_it_may_be_and_the_last_is_not_empty(https: bool) -> None:
+    cookie = chunked()
+    room = 256 - len(CookieOptions(name=NAME).set_line("", https=https, suffix="C1"))
+
+    for size in (room * 3 - 1, room * 3):
+        marker, *pieces = cookie.lines("v" * size, https=https) or []
+
+        assert marker.startswith(f"{NAME}=chunks-3; ")
+        assert [len(piece) for piece in pieces] == [256, 256, 256 - (room * 3 - size)]
+
+
+@pytest.mark.parametrize("size", [10, 1000])
+def test_over_https_every_piece_is_secure(size: int) -> None:
+    lines = chunked().lines("v" * size, https=True)
+
+    assert lines
+    assert all("; Secure;" in line for line in lines)
 
 
 def test_the_whole_set_is_bounded_to_the_byte() -> None:
@@ -178,6 +198,23 @@ def test_of_too_many_pieces_those_go_first_that_could_open_again() -> None:
     assert [line.partition("=")[0] for line in lines[:3]] == [NAME, f"{NAME}C1", f"{NAME}C2"]
 
 
+def test_of_too_many_pieces_the_low_numbers_go_first_whatever_their_spelling() -> None:
+    names = [f"{NAME}C{number}" for number in range(1, 100)]
+
+    lines = chunked().deletions(reversed(names), https=False)
+
+    assert [line.partition("=")[0] for line in lines] == names[:MOST_DELETED]
+
+
+def test_a_cookie_has_to_leave_room_for_32_bytes_beside_what_deletes_its_last_piece() -> None:
+    with_empty_name = CookieOptions(name="n").delete_line(https=True, suffix="C10")
+    longest = 256 - 32 - (len(with_empty_name) - 1)
+
+    assert chunked(name="n" * longest).lines("v", https=True) is not None
+    with pytest.raises(ConfigurationError, match="take 225 bytes, which leaves too little"):
+        chunked(name="n" * (longest + 1))
+
+
 def test_a_deletion_is_never_longer_than_a_chunk() -> None:
     cookie = chunked(name="n" * 60, domain="d" * 39, chunk_size=256)
 
@@ -217,6 +254,7 @@ def test_the_longest_name_that_is_allowed_still_carries_any_value() -> None:
 
 
 @given(st.binary(max_size=200))
+@example(b"\x00\x00\x17")  # Whose last letter is an X.
 def test_bytes_come_back_and_need_no_quoting(data: bytes) -> None:
     text = encoding.encode(data)
 

@@ -1,6 +1,6 @@
 """CookieOptions writes exact lines, and refuses what a browser or a header could not carry."""
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, asdict
 from datetime import timedelta
 from typing import Any
 
@@ -23,6 +23,7 @@ EXPIRED = "Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
         ({"same_site": "Strict"}, False, "n=v; Path=/; HttpOnly; SameSite=Strict"),
         ({"same_site": "None"}, False, "n=v; Path=/; HttpOnly; Secure; SameSite=None"),
         ({"partitioned": True}, False, "n=v; Path=/; HttpOnly; Secure; SameSite=Lax; Partitioned"),
+        ({"domain": "Example.ORG"}, False, "n=v; Domain=Example.ORG; Path=/; HttpOnly; SameSite=Lax"),
         (
             {"domain": "example.org", "path": "/shop"},
             False,
@@ -143,6 +144,20 @@ def test_a_name_that_was_left_out_is_that_of_the_user_of_the_cookie() -> None:
 def test_a_default_name_is_held_to_the_rules_of_its_prefix() -> None:
     with pytest.raises(ConfigurationError, match=HOST):
         CookieOptions(path="/a").named("__Host-s")
+
+
+def test_what_is_not_said_is_what_the_contract_says() -> None:
+    assert asdict(CookieOptions()) == {
+        "name": None,
+        "path": "/",
+        "domain": None,
+        "http_only": True,
+        "same_site": "Lax",
+        "secure": "same_as_request",
+        "is_essential": False,
+        "max_age": None,
+        "partitioned": False,
+    }
 
 
 def test_options_are_frozen_and_equal_by_value() -> None:

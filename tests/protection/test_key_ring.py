@@ -73,6 +73,8 @@ def test_a_ring_that_cannot_work_is_refused_without_showing_a_secret(keys: Any, 
         (OLD, 1, "key_version goes with a dict of secrets, but cookie_secret is a single one"),
         ({1: OLD}, None, "cookie_secret is a dict of versions; say with key_version which one is current"),
         ({1: OLD}, 2, "key_version is 2, which is not among the versions of cookie_secret"),
+        ({1: "fifteen letters"}, 1, "cookie_secret does not work: the secret of key 1 has 15 characters"),
+        ("fifteen letters", None, "cookie_secret does not work: the secret of key 0 has 15 characters"),
         (42, None, "cookie_secret must be a string or a dict of version to string, not int"),
         ([OLD], None, "cookie_secret must be a string or a dict of version to string, not list"),
     ],
@@ -82,6 +84,13 @@ def test_a_cookie_secret_that_cannot_work_is_refused(secret: Any, version: Any, 
         KeyRing.from_cookie_secret(secret, version)
 
     assert OLD not in str(caught.value)
+    assert "fifteen" not in str(caught.value)
+
+
+def test_the_shortest_secret_and_the_longest_id_that_are_allowed_work() -> None:
+    shortest = KeyRing({"i" * 64: "s" * 16}, current="i" * 64).protector("p")
+
+    assert shortest.unprotect(shortest.protect(b"data")) == b"data"
 
 
 @pytest.mark.parametrize("purposes", [(), ("",), ("a", ""), (b"a",), (None,), (1,)])

@@ -100,7 +100,10 @@ def test_what_is_not_bytes_does_not_open(wrong: Any) -> None:
         (b"\x03\x02i1" + bytes(60), "no known format"),
         (b"\x01\xff" + b"i" * 10, "cut short"),
         (b"\x01\x02i1" + bytes(39), "cut short"),
+        (b"\x01\x00", "names its key in no known way"),
         (b"\x01\x00" + bytes(60), "names its key in no known way"),
+        (b"\x01\x42i" + b"1" * 65 + bytes(60), "names its key in no known way"),
+        (b"\x01\x42s" + b"a" * 65 + bytes(60), "names its key in no known way"),
         (b"\x01\x02x1" + bytes(60), "names its key in no known way"),
         (b"\x01\x02ix" + bytes(60), "names its key in no known way"),
         (b"\x01\x02s\xff" + bytes(60), "names its key in no known way"),
@@ -113,7 +116,7 @@ def test_the_error_says_what_is_wrong(protected: bytes, message: str) -> None:
         ring().protector("p").unprotect(protected)
 
 
-@pytest.mark.parametrize("key_id", [1, 2, 0, -7, 10**60, "1", "2030-01", "é", " ", "i1", "\U0001f511"])
+@pytest.mark.parametrize("key_id", [1, 2, 0, -7, 10**63, "1", "2030-01", "é" * 32, " ", "i1", "\U0001f511"])
 def test_an_unknown_key_is_named_by_its_id_and_type(key_id: int | str) -> None:
     protected = ring(key_id).protector("p").protect(DATA)
     other = KeyRing({"another": SECRET}, current="another")
