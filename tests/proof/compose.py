@@ -83,7 +83,7 @@ def record(choices: Choices, known: Known) -> bytes:
 
 
 def _temp_data(choices: Choices, known: Known) -> list[tuple[str, str]]:
-    cookies = dict(_one(choices, known.temp_data_cookies))
+    cookies = _one(choices, known.temp_data_cookies).copy()
     kind = choices.below(8)
     if kind == 0:
         cookies.pop(list(cookies)[choices.below(len(cookies))])
