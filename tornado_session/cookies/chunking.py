@@ -88,10 +88,10 @@ class ChunkedCookie:
 
     def deletions(self, names: Iterable[str], *, https: bool) -> list[str]:
         """Write the ``Set-Cookie`` lines that delete these pieces, at most 50 of them."""
-        length = len(self._name)
         # Shortest first: NAME and the pieces with low numbers are those that could open again.
-        suffixes = sorted((name[length:] for name in names), key=lambda suffix: (len(suffix), suffix))
-        return [self._options.delete_line(https=https, suffix=suffix) for suffix in suffixes[:MOST_DELETED]]
+        names = sorted(names, key=lambda name: (len(name), name))[:MOST_DELETED]
+        length = len(self._name)
+        return [self._options.delete_line(https=https, suffix=name[length:]) for name in names]
 
     def _all_lines(self, value: str, *, https: bool) -> list[str]:
         line = self._options.set_line(value, https=https)

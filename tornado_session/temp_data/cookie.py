@@ -86,8 +86,10 @@ class CookieTempDataProvider(TempDataProvider):
         self._save_overflow(request, values if lines is None else {})
         for line in lines or []:
             request.set_cookie_line(line)
-        written = {line.partition("=")[0] for line in lines or []}
-        self._delete(request, [name for name in self._chunked.pieces(request.cookies) if name not in written])
+        pieces = self._chunked.pieces(request.cookies)
+        if pieces:
+            written = {line.partition("=")[0] for line in lines or []}
+            self._delete(request, [name for name in pieces if name not in written])
 
     def _sealed(self, request: TempDataRequest, values: Mapping[str, Any]) -> str:
         data = serializer.dumps(dict(values), name="temp_data")
@@ -115,8 +117,8 @@ class CookieTempDataProvider(TempDataProvider):
 
     def _save_overflow(self, request: TempDataRequest, values: Mapping[str, Any]) -> None:
         if not values:
-            if request.has_session:
-                request.session.pop(SESSION_KEY, None)
+            if request.has_session and SESSION_KEY in request.session:
+                del request.session[SESSION_KEY]
             return
         # [when it expires, seconds since the epoch; the values]
         request.session[SESSION_KEY] = [request.clock() + self._max_age.total_seconds(), dict(values)]
