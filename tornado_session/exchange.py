@@ -192,17 +192,12 @@ class Exchange:
             self.set_cookie_line(line)
         return list(self._lines.values())
 
-    @property
-    def is_touched(self) -> bool:
-        """Whether the session was looked at, so that the response may depend on the request's cookies."""
-        return self.session._is_touched
-
     def _session_line(self) -> str | None:
-        key, has_cookie = self.session._key_for_cookie()
-        cookie = self._sessions.cookie
+        session, cookie = self.session, self._sessions.cookie
+        key = session._key_for_cookie()
         if key is None:
-            return cookie.delete_line(https=self.https) if has_cookie else None
-        if has_cookie and not self._must_renew_cookie and not cookie.is_renewed_always:
+            return cookie.delete_line(https=self.https) if session._must_delete_cookie else None
+        if key == session._cookie_key and not self._must_renew_cookie and not cookie.is_renewed_always:
             return None
         return cookie.set_line(key, https=self.https)
 

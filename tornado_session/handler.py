@@ -281,7 +281,7 @@ class SessionMixin(_Handler):
         for line in lines:
             headers.add("Set-Cookie", line)  # Not self.add_header, which checks the line once more.
         is_temp_data_touched = self._temp_data is not None and self._temp_data.is_touched
-        if lines or self._exchange.is_touched or is_temp_data_touched:
+        if lines or self._exchange.session._is_touched or is_temp_data_touched:
             headers["Vary"] = with_vary(headers["Vary"]) if "Vary" in headers else "Cookie"
         if lines:
             has_other = "Cache-Control" in headers
@@ -321,25 +321,24 @@ def _shielded(task: "asyncio.Task[None]") -> "asyncio.Future[None]":
     return waiting
 
 
-class _Host:
-    """What the session and the exchange may ask of their handler."""
+class _Host(ref[SessionMixin]):
+    """What the session and the exchange may ask of their handler.
 
-    __slots__ = ("_handler_reference",)
+    A weak reference, for the handler holds us: a circle would wait for the garbage collector after each request.
+    """
 
-    def __init__(self, handler: SessionMixin) -> None:
-        # Weak, for the handler holds us: a circle would wait for the garbage collector after each request.
-        self._handler_reference = ref(handler)
+    __slots__ = ()
 
     @property
     def _handler(self) -> SessionMixin:
-        handler = self._handler_reference()
+        handler = self()
         if handler is None:
             raise ResponseStartedError("The request that this session or TempData belongs to is over.")
         return handler
 
     @property
     def headers_sent(self) -> bool:
-        handler = self._handler_reference()
+        handler = self()
         return handler is None or handler._headers_written
 
     def agrees(self, consent: Callable[[Any], bool]) -> bool:

@@ -62,17 +62,16 @@ def loads(data: bytes) -> Any:
     """Give back the value that ``dumps`` took, equal and of the same type. Raises ``ValueError`` for other bytes."""
     try:
         return _decode(data)
-    except (msgspec.MsgspecError, ValueError, ArithmeticError, TypeError, RecursionError) as error:
-        # What the bytes say is not repeated: they are somebody's session.
-        raise ValueError(f"not a serialized value: {type(error).__name__}") from None
+    except _NOT_DECODED as error:
+        raise _not_serialized(error) from None
 
 
 def loads_dict(data: bytes) -> dict[str, Any]:
     """Give back the dict that ``dumps`` took. Raises ``ValueError`` for other bytes."""
-    value = loads(data)
-    if type(value) is not dict:
-        raise ValueError(f"not a serialized dict: {type(value).__name__}")
-    return value
+    try:
+        return _decode_dict(data)
+    except _NOT_DECODED as error:
+        raise _not_serialized(error) from None
 
 
 def dumps_changed(values: dict[str, Any], stored: bytes, keys: AbstractSet[str], *, name: str) -> bytes | None:
@@ -87,17 +86,17 @@ def dumps_changed(values: dict[str, Any], stored: bytes, keys: AbstractSet[str],
         )
     except (OverflowError, _RefusedError, UnicodeEncodeError):
         data = dumps(values, name=name)
-    if data == stored:
-        return None
+    return data if data != stored and _differ(values, kept, keys) else None
+
+
+def _differ(values: dict[str, Any], kept: dict[str, msgspec.Raw], keys: AbstractSet[str]) -> bool:
     # Other bytes may still be equal values: a dict in another order, Decimals of other precision.
-    if kept.keys() == values.keys() and all(_says(kept[key], values[key]) for key in keys & kept.keys()):
-        return None
-    return data
-
-
-def _says(stored: msgspec.Raw, value: Any) -> bool:
-    known = _decode(stored)
-    return bool(known == value) and same(known, value)
+    for key in keys:
+        if (key in kept) != (key in values):
+            return True
+        if key in kept and not same(_decode(kept[key]), values[key]):
+            return True
+    return False
 
 
 def check(value: Any, *, name: str) -> None:
@@ -227,7 +226,16 @@ def _from_ext(code: int, data: memoryview) -> Any:
 
 
 _decode = msgspec.msgpack.Decoder(ext_hook=_from_ext).decode
+_decode_dict: Final = msgspec.msgpack.Decoder(dict[str, Any], ext_hook=_from_ext).decode
 _decode_raw: Final = msgspec.msgpack.Decoder(dict[str, msgspec.Raw]).decode
+
+
+_NOT_DECODED: Final = (msgspec.MsgspecError, ValueError, ArithmeticError, TypeError, RecursionError)
+
+
+def _not_serialized(error: Exception) -> ValueError:
+    # What the bytes say is not repeated: they are somebody's session.
+    return ValueError(f"not a serialized value: {type(error).__name__}")
 
 
 def _int_bytes(value: int) -> bytes:

@@ -303,7 +303,7 @@ class Session(SessionState):
 
     @property
     def _has_to_be_stored(self) -> bool:
-        if not self._is_loaded or self._is_dropped or not self._can_be_stored:
+        if self._is_dropped or not self._is_loaded or not self._can_be_stored:
             return False
         return self.is_modified or (self._has_cookie_of_old_key and self._has_to_be_rewritten)
 
@@ -318,18 +318,14 @@ class Session(SessionState):
     def _note_cookie_of_old_key(self) -> None:
         self._has_cookie_of_old_key = True
 
-    def _key_for_cookie(self) -> tuple[bytes | None, bool]:
-        """Give the key that the browser should hold, or ``None``, and whether it has a cookie to renew or to delete."""
-        if self._record is not None or self._will_be_stored:
-            return self._key, self._key == self._cookie_key
-        return None, self._must_delete_cookie
-
-    @property
-    def _will_be_stored(self) -> bool:
+    def _key_for_cookie(self) -> bytes | None:
+        """Give the key that the browser should hold; ``None``: there is no session."""
+        if self._record is not None:
+            return self._key
         # The headers of a streamed response leave before its changes are stored, so the key must be known by then.
-        if self._host.headers_sent or not self._has_to_be_stored:
-            return False
-        return bool(self._cache_key)
+        if not self._host.headers_sent and self._has_to_be_stored and self._cache_key:
+            return self._key
+        return None
 
     def _begin_new(self) -> None:
         """Take it that there is nothing to load: the visitor brought no cookie."""

@@ -69,12 +69,13 @@ class SessionStore:
 
     async def load(self, cache_key: str, *, refresh: bool) -> StoredSession | None:
         """Read a session; raises ``UnreadableRecordError`` for what is not understood, and ``CacheError``."""
-        entry = await self.get(cache_key, refresh=refresh)
+        entry = await self._cache.get(cache_key, refresh=refresh)
         return None if entry is None else self.understand(cache_key, entry)
 
-    def get(self, cache_key: str, *, refresh: bool) -> Coroutine[Any, Any, CacheEntry | None]:
-        """Read what is stored of a session, for ``understand``."""
-        return self._cache.get(cache_key, refresh=refresh)
+    def get_bounded(self, cache_key: str, *, refresh: bool) -> Coroutine[Any, Any, CacheEntry | None]:
+        """Read what is stored of a session, for ``understand``, within the limit of ``bounded``."""
+        trip = self._cache.get(cache_key, refresh=refresh)
+        return trip if self.never_waits else within(self.options.io_timeout, trip)
 
     def understand(self, cache_key: str, entry: CacheEntry) -> StoredSession:
         """Read what an entry holds; raises ``UnreadableRecordError``."""

@@ -122,7 +122,7 @@ class MemoryCache(DistributedCache):
         if not self._told_of_fork:
             self._warn_if_forked()
         now = self._clock()
-        if self._table.is_due(now):
+        if now >= self._table.next_due:
             self._table.sweep(now, _SWEPT_PER_CALL)
         return now
 

@@ -92,6 +92,8 @@ class MemoryTable:
         # whose entries have all gone stays, with nothing under it, so that no second is on the heap twice.
         self._filed: dict[int, Entry | None] = {}
         self._seconds: list[int] = []
+        self.next_due: float = inf
+        """From when on any entry may have expired."""
 
     def __len__(self) -> int:
         return self._count
@@ -160,19 +162,16 @@ class MemoryTable:
         if entry.tag is not None:
             self._untie(entry, entry.tag)
 
-    def is_due(self, now: float) -> bool:
-        """Tell whether any entry may have expired."""
-        return bool(self._seconds) and self._seconds[0] <= now
-
     def sweep(self, now: float, most: int) -> int:
         """Look at ``most`` of the entries that may have expired, remove those that have, and return how many."""
         removed = 0
         for _ in range(most):
-            if not self.is_due(now):
+            if now < self.next_due:
                 break
             first = self._filed[self._seconds[0]]
             if first is None:
                 del self._filed[heappop(self._seconds)]
+                self.next_due = self._seconds[0] if self._seconds else inf
                 continue
             if now < first.expires:
                 self._unfile(first)
@@ -207,6 +206,7 @@ class MemoryTable:
         if first is None:
             if due not in self._filed:
                 heappush(self._seconds, due)
+                self.next_due = self._seconds[0]
             entry.due_before = entry.due_after = entry
             self._filed[due] = entry
             return
