@@ -73,12 +73,24 @@ async def found(cache: MemoryCache, tag: str = "t") -> list[str]:
         (lambda cache: cache.refresh("a"), "b"),
         (lambda cache: cache.set("a", b"w", FOREVER), "b"),
         (lambda cache: cache.replace("a", b"w", FOREVER), "b"),
+        (lambda cache: cache.set("a", b"w", CacheEntryOptions(tag="t")), "b"),
         (lambda cache: cache.add("a", b"w", FOREVER), "a"),
         (lambda cache: cache.replace("a", b"w", FOREVER, version=10**9), "a"),
         (lambda cache: cache.get("missing"), "a"),
         (found, "a"),
     ],
-    ids=["get", "get without refresh", "refresh", "set", "replace", "add in vain", "replace in vain", "miss", "find"],
+    ids=[
+        "get",
+        "get without refresh",
+        "refresh",
+        "set",
+        "replace",
+        "set with its tag",
+        "add in vain",
+        "replace in vain",
+        "miss",
+        "find",
+    ],
 )
 def test_reading_and_writing_are_uses_and_looking_is_none(use: Any, gone: str) -> None:
     async def story() -> None:
@@ -127,6 +139,62 @@ def test_expired_entries_make_room_for_a_large_value_before_live_ones_do(caplog:
     assert FULL not in caplog.text
 
 
+@pytest.mark.parametrize("expired", [3, 8, 9, 11, 16])
+def test_as_long_as_expired_entries_make_the_room_no_live_one_goes(expired: int) -> None:
+    async def story() -> None:
+        clock = FakeClock()
+        cache = MemoryCache(max_size=room_for(1 + expired), clock=clock)
+        await fill(cache, "a")
+        await fill(cache, "bcdefghijklmnopq"[:expired], CacheEntryOptions(relative=MINUTE))
+        clock.advance(2 * MINUTE)
+
+        await cache.set("z", bytes(room_for(expired) - ENTRY_OVERHEAD - 1), FOREVER)
+
+        assert await keys_in(cache, "az") == "az"
+        assert repr(cache) == f"<MemoryCache with 2 entries, {room_for(1 + expired)} of {room_for(1 + expired)} bytes>"
+
+    run(story())
+
+
+@pytest.mark.parametrize(("before", "room"), [("removed", 8), ("used again", 3)])
+def test_expired_entries_make_room_whatever_was_to_expire_before_them(before: str, room: int) -> None:
+    async def story() -> None:
+        clock = FakeClock()
+        cache = MemoryCache(max_size=room_for(9), clock=clock)
+        await fill(cache, "a")
+        for number, key in enumerate("bcdef", start=1):
+            await fill(cache, key, CacheEntryOptions(sliding=timedelta(seconds=number)))
+        await fill(cache, "xyz", CacheEntryOptions(relative=MINUTE))
+        for key in "bcdef":
+            if before == "removed":
+                await cache.remove(key)
+            else:
+                await fill(cache, key, CacheEntryOptions(sliding=10 * MINUTE))
+        clock.advance(2 * MINUTE)
+
+        await cache.set("k", bytes(room_for(room) - ENTRY_OVERHEAD - 1), FOREVER)
+
+        assert await keys_in(cache, "ak") == "ak"
+
+    run(story())
+
+
+@pytest.mark.parametrize("value", [b"", b"v" * 1000])
+def test_an_entry_that_is_written_over_counts_with_its_new_length(value: bytes) -> None:
+    async def story() -> None:
+        cache = MemoryCache()
+        await fill(cache, "ab", CacheEntryOptions(tag="t"))
+
+        await cache.set("a", value, CacheEntryOptions(tag="t"))
+
+        assert cache._table.size == room_for(1) + room_for(1, len(value)) + 2
+        await cache.remove("a")
+        await cache.remove("b")
+        assert cache._table.size == 0
+
+    run(story())
+
+
 def test_of_an_entry_that_was_replaced_nothing_is_counted_any_more() -> None:
     async def story() -> None:
         cache = MemoryCache(max_size=room_for(3))
@@ -154,6 +222,8 @@ def test_a_large_value_displaces_as_many_as_it_needs() -> None:
 
 @pytest.mark.parametrize("tag", [None, "t" * 100])
 def test_keys_values_tags_and_bookkeeping_are_counted(tag: str | None) -> None:
+    assert ENTRY_OVERHEAD == 500, "as the documentation has it"
+
     async def story() -> None:
         cache = MemoryCache()
         await cache.set("k" * 10, b"v" * 1000, CacheEntryOptions(tag=tag))
@@ -189,6 +259,23 @@ def test_a_single_value_that_cannot_fit_is_a_cache_error_and_displaces_nothing(w
 def test_a_size_that_cannot_be_is_refused(max_size: Any) -> None:
     with pytest.raises(ConfigurationError, match="max_size is a positive number of bytes"):
         MemoryCache(max_size=max_size)
+
+
+def test_the_smallest_size_is_one_byte_in_which_nothing_fits() -> None:
+    cache = MemoryCache(max_size=1)
+
+    with pytest.raises(CacheError, match="a value of 0 bytes does not fit a MemoryCache of 1 bytes"):
+        run(cache.set("a", b"", FOREVER))
+
+
+@pytest.mark.parametrize("call", ["get", "set", "add", "replace", "refresh", "remove"])
+def test_no_call_ever_waits_and_the_cache_says_so(call: str) -> None:
+    arguments = (b"v", FOREVER) if call in ("set", "add", "replace") else ()
+    started = getattr(MemoryCache(), call)("a", *arguments)
+
+    with pytest.raises(StopIteration):
+        started.send(None)
+    assert MemoryCache.never_waits is True
 
 
 # -- warnings ---------------------------------------------------------------------------------------------------------
@@ -259,6 +346,55 @@ def test_ends_beyond_the_calendar_are_kept_and_told_as_its_last_day(options: Cac
             assert entry.expires is not None
             assert entry.expires > clock.now() + timedelta(days=8000)
             assert entry.expires.tzinfo is UTC
+
+    run(story())
+
+
+def test_at_its_very_end_an_entry_is_neither_read_nor_found() -> None:
+    async def story() -> None:
+        clock = FakeClock()
+        cache = MemoryCache(clock=clock)
+        await fill(cache, "a", CacheEntryOptions(relative=MINUTE, tag="t"))
+
+        clock.advance(MINUTE - timedelta(milliseconds=1))
+        assert await found(cache) == ["a"]
+
+        clock.advance(timedelta(milliseconds=1))
+        assert await found(cache) == []
+        assert await cache.get("a") is None
+
+    run(story())
+
+
+def test_a_tag_that_cannot_be_is_refused_by_its_name() -> None:
+    with pytest.raises(ValueError, match="tag"):
+        run(found(MemoryCache(), ""))
+
+
+def test_entries_are_looked_at_when_they_may_have_expired_and_not_before() -> None:
+    async def story() -> None:
+        clock = FakeClock()
+        cache = MemoryCache(clock=clock)
+        await fill(cache, "a", CacheEntryOptions(relative=MINUTE))
+
+        assert not cache._table.is_due(clock() + 59)
+        assert cache._table.is_due(clock() + 61)
+
+    run(story())
+
+
+def test_an_entry_that_lasted_and_was_given_an_end_again_goes_at_that_end() -> None:
+    async def story() -> None:
+        clock = FakeClock()
+        cache = MemoryCache(clock=clock)
+        for options in (CacheEntryOptions(relative=MINUTE), FOREVER, CacheEntryOptions(relative=2 * MINUTE)):
+            await fill(cache, "ab", options)
+
+        clock.advance(2 * MINUTE + timedelta(seconds=1))
+        for _ in range(10):
+            await cache.get("another")
+
+        assert is_empty(cache._table)
 
     run(story())
 
