@@ -371,18 +371,6 @@ def test_a_tag_that_cannot_be_is_refused_by_its_name() -> None:
         run(found(MemoryCache(), ""))
 
 
-def test_entries_are_looked_at_when_they_may_have_expired_and_not_before() -> None:
-    async def story() -> None:
-        clock = FakeClock()
-        cache = MemoryCache(clock=clock)
-        await fill(cache, "a", CacheEntryOptions(relative=MINUTE))
-
-        assert not cache._table.is_due(clock() + 59)
-        assert cache._table.is_due(clock() + 61)
-
-    run(story())
-
-
 def test_an_entry_that_lasted_and_was_given_an_end_again_goes_at_that_end() -> None:
     async def story() -> None:
         clock = FakeClock()
