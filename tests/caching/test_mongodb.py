@@ -30,7 +30,7 @@ from tests.caching.mongodb import (
 )
 from tests.services import service_url
 from tornado_session.caching.contract import CacheEntryOptions, DistributedCache
-from tornado_session.caching.mongodb import MongoCache, documents
+from tornado_session.caching.mongodb import MongoCache, commands, documents
 from tornado_session.errors import CacheError
 from tornado_session.testing.cache_contract import CacheContract
 from tornado_session.testing.servers.mongodb import MongoServer
@@ -213,6 +213,71 @@ async def test_writes_of_parallel_requests_are_one_command_with_an_outcome_for_e
             entry = await cache.get(key)
             assert entry is not None
             assert entry.version == outcomes[position]
+
+
+@with_each_client
+async def test_replacements_of_parallel_requests_are_one_command_with_an_outcome_for_each(
+    client_class: Any, url: str
+) -> None:
+    trips = Trips()
+    async with new_collection(client_class, url, event_listeners=[trips]) as collection:
+        cache = MongoCache(collection)
+        await cache.ensure_indexes()
+        versions = {key: await cache.set(key, b"old", FOREVER) for key in ("lone", "good", "outdated")}
+        past = CacheEntryOptions(absolute=datetime.now(UTC) - HOUR)
+        trips.names.clear()
+
+        outcomes = await asyncio.gather(
+            cache.replace("lone", b"new", FOREVER, version=versions["lone"]),
+            cache.replace("good", b"new", SLIDING, version=versions["good"]),
+            cache.replace("outdated", b"lost", FOREVER, version=versions["good"]),
+            cache.replace("missing", b"lost", FOREVER, version=versions["good"]),
+            cache.replace("past", b"lost", past, version=versions["good"]),
+            return_exceptions=True,
+        )
+
+        assert trips.names == ["update", "update"]
+        assert outcomes[2:4] == [None, None]
+        assert isinstance(outcomes[4], ValueError)
+        stored = {document["_id"]: bytes(document["d"]) async for document in collection.find()}
+        assert stored == {"lone": b"new", "good": b"new", "outdated": b"old"}
+        entry = await cache.get("good")
+        assert entry is not None
+        assert entry.version == outcomes[1]
+
+
+@with_each_client
+async def test_a_replacement_that_is_sent_again_since_its_answer_was_lost_is_no_conflict(
+    client_class: Any, url: str
+) -> None:
+    async with new_collection(client_class, url) as collection:
+        cache = MongoCache(collection)
+        old = await cache.set("key", b"old", FOREVER)
+        first = documents.Write.update("key", b"first", old + 1, FOREVER, only=old)
+        second = documents.Write.update("key", b"second", old + 2, FOREVER, only=old + 1)
+        assert await commands.write(collection, [first]) == {}
+
+        assert await commands.write(collection, [first]) == {}
+        assert await commands.write(collection, [second]) == {}
+        too_late = await commands.write(collection, [first])
+
+        assert commands.refusal(too_late[0]) is None
+        entry = await cache.get("key")
+        assert entry is not None
+        assert entry.value == b"second"
+
+
+@with_each_client
+async def test_parallel_reads_of_more_than_a_reply_has_room_for_are_all_answered(client_class: Any, url: str) -> None:
+    async with new_collection(client_class, url) as collection:
+        cache = MongoCache(collection)
+        large = bytes(6 * 2**20)
+        for key in "abcd":
+            await cache.set(key, large, FOREVER)
+
+        entries = await asyncio.gather(*(cache.get(key) for key in "abcd"))
+
+        assert [entry is not None and entry.value == large for entry in entries] == [True] * 4
 
 
 @with_each_client

@@ -43,7 +43,7 @@ class MongoCache(DistributedCache):
 
     A call that is alone is one command; a reading takes a second one only when a slide is due that this process could
     not foresee, since another process wrote or slid the entry last. Calls of parallel requests go out together, at most
-    ``batch_size`` of them: reads as one ``find`` and, where a slide is due, one update; writes as one bulk write.
+    ``batch_size`` of them: reads as one ``find`` and, where a slide is due, one update; writes as one update of many.
 
     The server's clock decides about every expiry, to the millisecond; ends are never rounded down. Expired documents
     are invisible at once and are removed by the server's own sweep, about once a minute. Its index, and that for
@@ -142,9 +142,8 @@ class MongoCache(DistributedCache):
 
     async def _read_many(self, reads: list[_Read]) -> list[CacheEntry | None]:
         keys = {read.key for read in reads}
-        # One more than there can be, so that the first reply is known to be the last.
-        cursor = self._collection.find(documents.among(keys), documents.STORED_AND_NOW, batch_size=len(keys) + 1)
-        found = {document["_id"]: document for document in await cursor.to_list(None) if documents.is_live(document)}
+        stored = await commands.find_many(self._collection, keys)
+        found = {document["_id"]: document for document in stored if documents.is_live(document)}
         wanted = {read.key for read in reads if read.refresh}
         sliding = {key for key, document in found.items() if key in wanted and documents.is_due(document)}
         if sliding:

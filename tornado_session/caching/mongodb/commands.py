@@ -1,6 +1,7 @@
 """The commands by which entries are read, slid and written, and how each of a batch of writes turned out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 import pymongo
@@ -30,22 +31,38 @@ from tornado_session.caching.mongodb.driver import translated
 _DUPLICATE_KEY: Final = 11000
 _CONVERSION_FAILURE: Final = 241
 _COLLISIONS: Final = 5
+_REPETITIONS: Final = 2
+# ShutdownInProgress, PrimarySteppedDown, NotWritablePrimary, InterruptedAtShutdown, InterruptedDueToReplStateChange,
+# NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary: the write was made, but the one who made it is primary no more.
+_PRIMARY_GONE: Final = frozenset({91, 189, 10107, 11600, 11602, 13435, 13436})
 
 
 async def find_one(collection: AsyncCollection[Document], key: str) -> Document | None:
     """Read a document with the server's time, live or not."""
-    command: Document = {
-        "find": collection.name,
-        "filter": {"_id": key},
-        "projection": STORED_AND_NOW,
-        "limit": 1,
-        "singleBatch": True,
-    }
+    cursor = await _first_batch(collection, {"_id": key}, limit=1, singleBatch=True)
+    found: list[Document] = cursor["firstBatch"]
+    return found[0] if found else None
+
+
+async def find_many(collection: AsyncCollection[Document], keys: Collection[str]) -> list[Document]:
+    """Read documents with the server's time, live or not."""
+    # One more than there can be, so that the first reply is known to be the last.
+    cursor = await _first_batch(collection, among(keys), batchSize=len(keys) + 1)
+    found: list[Document] = cursor["firstBatch"]
+    if not cursor["id"]:
+        return found
+    # A reply has room for 16 MiB. What does not fit is seldom enough to be read by the driver's own cursor.
+    await collection.database.command({"killCursors": collection.name, "cursors": [cursor["id"]]})
+    return await collection.find(among(keys), STORED_AND_NOW).to_list(None)
+
+
+async def _first_batch(collection: AsyncCollection[Document], condition: Document, **options: Any) -> Document:
+    command: Document = {"find": collection.name, "filter": condition, "projection": STORED_AND_NOW, **options}
     if collection.read_concern.document:
         command["readConcern"] = collection.read_concern.document
     reply = await _run_repeatable(collection, command)
-    found: list[Document] = reply["cursor"]["firstBatch"]
-    return found[0] if found else None
+    cursor: Document = reply["cursor"]
+    return cursor
 
 
 async def slide_one(collection: AsyncCollection[Document], key: str) -> Document | None:
@@ -56,37 +73,47 @@ async def slide_one(collection: AsyncCollection[Document], key: str) -> Document
         "update": SLIDE_OR_REFUSE,
         "new": True,
     }
-    if collection.write_concern.document:
-        command["writeConcern"] = collection.write_concern.document
     try:
-        reply = await _run_repeatable(collection, command)
+        reply = await _run_writing(collection, command)
     except OperationFailure as failure:
         if failure.code != _CONVERSION_FAILURE:
             raise
         return None
-    if "writeConcernError" in reply:
-        raise _concern_error(reply["writeConcernError"])
     found: Document | None = reply["value"]
     return found
 
 
-async def _run_repeatable(collection: AsyncCollection[Document], command: Document) -> Document:
-    # By the driver's plain command: its cursors, and the means by which it and the server make sure that a write is not
-    # repeated, cost a tenth of a reading. Unlike the driver we know that these two may be repeated.
-    run = collection.database.command
-    try:
-        return await run(command, codec_options=collection.codec_options)
-    except AutoReconnect:
-        return await run(command, codec_options=collection.codec_options)
-
-
 async def slide_many(collection: AsyncCollection[Document], keys: Iterable[str]) -> None:
     """Slide those of the documents that are live and due."""
-    condition = live(**among(keys))
-    try:
-        await collection.update_many(condition, SLIDE)
-    except AutoReconnect:
-        await collection.update_many(condition, SLIDE)
+    reply = await _update(collection, [{"q": live(**among(keys)), "u": SLIDE, "multi": True}])
+    for failure in reply.get("writeErrors", ()):
+        raise _write_error(failure)
+
+
+async def _update(collection: AsyncCollection[Document], statements: list[Document]) -> Document:
+    return await _run_writing(collection, {"update": collection.name, "ordered": False, "updates": statements})
+
+
+async def _run_writing(collection: AsyncCollection[Document], command: Document) -> Document:
+    if collection.write_concern.document:
+        command["writeConcern"] = collection.write_concern.document
+    reply = await _run_repeatable(collection, command)
+    if "writeConcernError" in reply:
+        raise _concern_error(reply["writeConcernError"])
+    return reply
+
+
+async def _run_repeatable(collection: AsyncCollection[Document], command: Document) -> Document:
+    # By the driver's plain command: its cursors, its bulk writes, and the means by which it and the server make sure
+    # that a write is not repeated, cost a tenth of a command and more. Unlike the driver we know that these may be
+    # repeated.
+    run = collection.database.command
+    for _ in range(_REPETITIONS):
+        with suppress(AutoReconnect):
+            reply: Document = await run(command, codec_options=collection.codec_options)
+            if reply.get("writeConcernError", {}).get("code") not in _PRIMARY_GONE:
+                return reply
+    return await run(command, codec_options=collection.codec_options)
 
 
 async def write(collection: AsyncCollection[Document], writes: Sequence[Write]) -> dict[int, WriteError]:
@@ -104,6 +131,11 @@ async def write(collection: AsyncCollection[Document], writes: Sequence[Write]) 
 
 
 async def _attempt(collection: AsyncCollection[Document], writes: Sequence[Write]) -> dict[int, WriteError]:
+    if all(each.may_be_repeated for each in writes):
+        reply = await _update(
+            collection, [{"q": {"_id": each.key}, "u": each.pipeline, "upsert": True} for each in writes]
+        )
+        return {failure["index"]: _write_error(failure) for failure in reply.get("writeErrors", ())}
     if len(writes) == 1:
         return await _write_one(collection, writes[0])
     updates = [pymongo.UpdateOne({"_id": each.key}, each.pipeline, upsert=True) for each in writes]
@@ -125,10 +157,11 @@ async def _write_one(collection: AsyncCollection[Document], one: Write) -> dict[
 def _failures(error: BulkWriteError) -> dict[int, WriteError]:
     for failure in error.details["writeConcernErrors"]:
         raise _concern_error(failure) from None
-    return {
-        failure["index"]: WriteError(failure.get("errmsg", ""), failure.get("code"))
-        for failure in error.details["writeErrors"]
-    }
+    return {failure["index"]: _write_error(failure) for failure in error.details["writeErrors"]}
+
+
+def _write_error(failure: Document) -> WriteError:
+    return WriteError(failure.get("errmsg", ""), failure.get("code"))
 
 
 def _concern_error(failure: Document) -> WriteConcernError:

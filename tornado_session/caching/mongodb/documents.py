@@ -13,12 +13,16 @@
     tag  what the entry belongs to                              absent: nothing
 
 Every comparison with the present is made with the server's clock, ``$$NOW``, whether by the server or here with what it
-sent along: the clocks of application servers may be wrong. Nothing here needs a driver.
+sent along: the clocks of application servers may be wrong.
 """
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
+
+import bson
+from bson.raw_bson import RawBSONDocument
 
 from tornado_session.caching.contract import CacheEntry, CacheEntryOptions
 
@@ -35,8 +39,14 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
 _MAX_MILLISECONDS: Final = (_LATEST - _EPOCH) // _MILLISECOND
 
+
+def _packed(document: Document) -> Expression:
+    """A document that is always the same, turned to bytes once and not with every command."""
+    return RawBSONDocument(bson.encode(document))
+
+
 # A document that an upsert is about to make has no version yet, so it is not live either.
-_LIVE: Final[Expression] = {"$and": ["$v", {"$or": [{"$not": ["$exp"]}, {"$gt": ["$exp", "$$NOW"]}]}]}
+_LIVE: Final[Expression] = _packed({"$and": ["$v", {"$or": [{"$not": ["$exp"]}, {"$gt": ["$exp", "$$NOW"]}]}]})
 _DUE: Final[Expression] = {"$and": ["$ttl", {"$gte": ["$$NOW", {"$add": ["$ref", "$int"]}]}]}
 _END: Final[Expression] = {"$min": ["$abs", {"$add": ["$$NOW", "$ttl"]}]}
 _SLID: Final[Document] = {
@@ -44,7 +54,7 @@ _SLID: Final[Document] = {
     "ref": {"$cond": [_DUE, "$$NOW", "$ref"]},
 }
 
-SLIDE: Final[list[Document]] = [{"$set": _SLID}]
+SLIDE: Final[list[Expression]] = [_packed({"$set": _SLID})]
 """Update: move the end if that is due. A document that comes out as it was is not written."""
 
 
@@ -52,18 +62,21 @@ def _refuse(reason: str) -> Expression:
     # A command that updates many documents tells how many it changed, but not which, unless an update fails: then it
     # tells which, why, and goes on with the others. No operator is there to fail, so this converts a word to a number.
     # The word stands in for a field that does not exist, or else the server would convert it when it reads the query.
-    return {"$toInt": {"$ifNull": ["$none", reason]}}
+    return _packed({"$toInt": {"$ifNull": ["$none", reason]}})
 
 
-SLIDE_OR_REFUSE: Final[list[Document]] = [
-    {"$set": {**_SLID, "v": {"$cond": [_LIVE, "$v", _refuse(LOST)]}}},
+_REFUSED_AS_LOST: Final = _refuse(LOST)
+_REFUSED_AS_PAST: Final = _refuse(PAST)
+
+SLIDE_OR_REFUSE: Final[list[Expression]] = [
+    _packed({"$set": {**_SLID, "v": {"$cond": [_LIVE, "$v", _REFUSED_AS_LOST]}}}),
 ]
 """Update by ``_id`` alone, which MongoDB finds by its shortest path: move the end, but refuse what has expired."""
 
 STORED: Final[Document] = {"d": 1, "v": 1, "exp": 1, "ref": 1}
 """Projection: what ``entry()`` reads."""
 
-STORED_AND_NOW: Final[Document] = {**STORED, "ttl": 1, "int": 1, "abs": 1, "now": "$$NOW"}
+STORED_AND_NOW: Final[Expression] = _packed({**STORED, "ttl": 1, "int": 1, "abs": 1, "now": "$$NOW"})
 """Projection: what ``is_live()``, ``due_in()`` and ``slide()`` read, the server's time included."""
 
 
@@ -115,48 +128,57 @@ class Write(NamedTuple):
     version: int
     pipeline: list[Document]
     size: int
+    may_be_repeated: bool = False
+    """Whether it makes no difference if the server is sent the same again, or too late."""
 
     @classmethod
     def put(cls, key: str, value: bytes, version: int, options: CacheEntryOptions) -> "Write":
         """Insert or replace."""
-        return cls._of(key, value, version, version, options)
+        return cls(key, version, _pipeline(value, version, options), len(value))
 
     @classmethod
     def insert(cls, key: str, value: bytes, version: int, options: CacheEntryOptions) -> "Write":
         """Insert; refuse where an entry is live."""
-        return cls._of(key, value, version, {"$cond": [_LIVE, _refuse(LOST), version]}, options)
+        checked_version = {"$cond": [_LIVE, _REFUSED_AS_LOST, version]}
+        return cls(key, version, _pipeline(value, checked_version, options), len(value))
 
     @classmethod
     def update(
         cls, key: str, value: bytes, version: int, options: CacheEntryOptions, *, only: int | None = None
     ) -> "Write":
         """Replace; refuse where no entry is live, or none of the version ``only``."""
-        found = _LIVE if only is None else {"$and": [{"$eq": ["$v", only]}, _LIVE]}
-        return cls._of(key, value, version, {"$cond": [found, version, _refuse(LOST)]}, options)
+        if only is None:
+            checked_version = {"$cond": [_LIVE, version, _REFUSED_AS_LOST]}
+            return cls(key, version, _pipeline(value, checked_version, options), len(value))
+        # The new version too: whoever has lost the answer and asks again finds what it has written itself.
+        found = {"$and": [{"$in": ["$v", [only, version]]}, _LIVE]}
+        checked_version = {"$cond": [found, version, _REFUSED_AS_LOST]}
+        return cls(key, version, _pipeline(value, checked_version, options), len(value), may_be_repeated=True)
 
-    @classmethod
-    def _of(
-        cls, key: str, value: bytes, version: int, checked_version: Expression, options: CacheEntryOptions
-    ) -> "Write":
-        if options.absolute is not None:
-            in_time = {"$gt": [_date(options.absolute), "$$NOW"]}
-            checked_version = {"$cond": [in_time, checked_version, _refuse(PAST)]}
-        document = {"_id": "$_id", "d": value, "v": checked_version, "ref": "$$NOW", **_expiry(options)}
-        if options.tag is not None:
-            document["tag"] = {"$literal": options.tag}
-        return cls(key, version, [{"$replaceWith": document}], len(value))
+
+def _pipeline(value: bytes, checked_version: Expression, options: CacheEntryOptions) -> list[Document]:
+    if options.absolute is not None:
+        in_time = {"$gt": [_date(options.absolute), "$$NOW"]}
+        checked_version = {"$cond": [in_time, checked_version, _REFUSED_AS_PAST]}
+    document = {"_id": "$_id", "d": value, "v": checked_version, "ref": "$$NOW", **_expiry(options)}
+    if options.tag is not None:
+        document["tag"] = {"$literal": options.tag}
+    return [{"$replaceWith": document}]
 
 
 def _expiry(options: CacheEntryOptions) -> Document:
     end = _fixed_end(options)
     if options.sliding is None:
         return {} if end is None else {"exp": end}
-    interval = _milliseconds(options.refresh_interval)
-    ttl = _milliseconds(options.sliding) + interval
-    slid = {"$add": ["$$NOW", ttl]}
-    if end is None:
-        return {"exp": slid, "ttl": ttl, "int": interval}
-    return {"exp": {"$min": [end, slid]}, "ttl": ttl, "int": interval, "abs": end}
+    slid = _sliding_expiry(options.sliding, options.refresh_interval)
+    return slid if end is None else {**slid, "exp": {"$min": [end, slid["exp"]]}, "abs": end}
+
+
+@lru_cache(maxsize=32)
+def _sliding_expiry(sliding: timedelta, refresh_interval: timedelta) -> Document:
+    interval = _milliseconds(refresh_interval)
+    ttl = _milliseconds(sliding) + interval
+    return {"exp": _packed({"$add": ["$$NOW", ttl]}), "ttl": ttl, "int": interval}
 
 
 def _fixed_end(options: CacheEntryOptions) -> Expression | None:
