@@ -1,4 +1,4 @@
-"""The application that is loaded and killed, as a process: ``python -m tests.proof.app PORT CACHE URL``.
+"""The application that is loaded and killed, as a process: ``python -m tests.proof.app PORT CACHE URL PATIENCE``.
 
 Every answer tells what the session holds, so that whoever asks can tell whether it is theirs.
 """
@@ -24,6 +24,8 @@ from tornado_session import DistributedCache, MemoryCache, SessionMixin, Session
 from tornado_session.testing import FakeClock
 
 SECRET = "the secret of all processes of one site"
+PATIENCE = 2.0
+"""Seconds that a request waits for the cache: few enough to try what happens after them."""
 
 
 class Base(SessionMixin, RequestHandler):
@@ -143,27 +145,29 @@ class Watch(logging.Handler):
             await asyncio.sleep(0.01)
 
 
-def settings(cache: DistributedCache, clock: Any) -> dict[str, Any]:
-    """The hook, with time limits short enough to try what happens after them."""
-    options = SessionOptions(io_timeout=timedelta(seconds=2), idle_timeout=timedelta(minutes=20))
+def settings(cache: DistributedCache, clock: Any, patience: float = PATIENCE) -> dict[str, Any]:
+    """The hook, with as many seconds of patience with the cache."""
+    options = SessionOptions(io_timeout=timedelta(seconds=patience), idle_timeout=timedelta(minutes=20))
     return session_settings(cache=cache, cookie_secret=SECRET, session=options, clock=clock)
 
 
-async def make_cache(kind: str, url: str) -> DistributedCache:
-    """The cache of one kind, with a client that gives up soon."""
+async def make_cache(kind: str, url: str, patience: float = PATIENCE) -> DistributedCache:
+    """The cache of one kind, with a driver that gives up a little sooner than the session does."""
+    soon = patience * 0.75
     if kind == "mongodb":
         from pymongo import AsyncMongoClient
 
         from tornado_session.caching.mongodb import MongoCache
 
-        client: Any = AsyncMongoClient(url, serverSelectionTimeoutMS=1500, connectTimeoutMS=1500, w="majority")
-        return MongoCache(client.proof.sessions, timeout=timedelta(seconds=2))
+        limits: dict[str, Any] = {"serverSelectionTimeoutMS": int(soon * 1000), "connectTimeoutMS": int(soon * 1000)}
+        client: Any = AsyncMongoClient(url, w="majority", **limits)
+        return MongoCache(client.proof.sessions, timeout=timedelta(seconds=patience))
     if kind == "redis":
         from redis.asyncio import Redis
 
         from tornado_session.caching.redis import RedisCache
 
-        return RedisCache(Redis.from_url(url, socket_timeout=1.5, socket_connect_timeout=1.5))
+        return RedisCache(Redis.from_url(url, socket_timeout=soon, socket_connect_timeout=soon))
     if kind == "postgresql":
         from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -176,7 +180,7 @@ async def make_cache(kind: str, url: str) -> DistributedCache:
     return MemoryCache()
 
 
-def make_app(cache: DistributedCache, watch: Watch) -> Application:
+def make_app(cache: DistributedCache, watch: Watch, patience: float = PATIENCE) -> Application:
     clock = FakeClock(time.time())
     handlers: list[tuple[str, Any]] = [
         ("/", Read),
@@ -189,14 +193,14 @@ def make_app(cache: DistributedCache, watch: Watch) -> Application:
         ("/state", State),
     ]
     more: dict[str, Any] = {"jumping_clock": clock, "watch": watch, "log_function": lambda _: None}
-    return Application(handlers, **settings(cache, clock), **more)
+    return Application(handlers, **settings(cache, clock, patience), **more)
 
 
-async def serve(port: int, kind: str, url: str) -> None:
+async def serve(port: int, kind: str, url: str, patience: float) -> None:
     watch = Watch()
     logging.getLogger().addHandler(watch)
-    cache = await make_cache(kind, url)
-    server = HTTPServer(make_app(cache, watch))
+    cache = await make_cache(kind, url, patience)
+    server = HTTPServer(make_app(cache, watch, patience))
     server.listen(port, "127.0.0.1")
     watching: Awaitable[None] = asyncio.ensure_future(watch.watch_loop())
     print(os.getpid(), flush=True)
@@ -204,4 +208,4 @@ async def serve(port: int, kind: str, url: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1]), sys.argv[2], sys.argv[3]))
+    asyncio.run(serve(int(sys.argv[1]), sys.argv[2], sys.argv[3], float(sys.argv[4])))

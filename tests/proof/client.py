@@ -65,12 +65,14 @@ class Client:
 
     async def _ask(self, visitor: Visitor, method: str, path: str) -> int:
         """The status of the answer, 0 when there was none."""
+        begun = time.monotonic()
         try:
             answer = await visitor.request(self._random.choice(self._ports), method, path)
         except NoAnswer:
             self._recorder.statuses["none"] += 1
             await asyncio.sleep(0.05)
             return 0
+        self._recorder.slowest = max(self._recorder.slowest, time.monotonic() - begun)
         self._recorder.saw(self.name, answer)
         self._answer = answer
         if answer.status in (200, 303) and method == "POST":

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Self
 
+from tests.proof.app import PATIENCE
 from tests.proof.visitor import NoAnswer, Visitor
 from tornado_session.testing.servers.process import free_port
 
@@ -17,9 +18,9 @@ _PATIENCE = 60.0
 class AppProcess:
     """One ``tests.proof.app``."""
 
-    def __init__(self, kind: str, url: str) -> None:
+    def __init__(self, kind: str, url: str, patience: float = PATIENCE) -> None:
         self.port = free_port()
-        self._arguments = [str(self.port), kind, url]
+        self._arguments = [str(self.port), kind, url, str(patience)]
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
@@ -58,8 +59,8 @@ class AppProcess:
 class Processes:
     """Several of them on one cache: ``async with Processes(4, "redis", url) as site``."""
 
-    def __init__(self, number: int, kind: str, url: str) -> None:
-        self.all = [AppProcess(kind, url) for _ in range(number)]
+    def __init__(self, number: int, kind: str, url: str, patience: float = PATIENCE) -> None:
+        self.all = [AppProcess(kind, url, patience) for _ in range(number)]
 
     async def __aenter__(self) -> Self:
         try:

@@ -24,6 +24,8 @@ class Recorder:
     owners: dict[str, str] = field(default_factory=dict)
     """To which client each session id was shown first."""
     doubled: int = 0
+    slowest: float = 0.0
+    """Seconds that a client waited for an answer at the most."""
     excusable: list[tuple[float, float]] = field(default_factory=list)
     """From when to when what was acknowledged may be lost: never, but for a store that promises no more."""
     excused: int = 0
