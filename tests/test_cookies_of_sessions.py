@@ -15,6 +15,7 @@ from tornado_session import (
     CookieTempDataProvider,
     KeyRing,
     MemoryCache,
+    Session,
     SessionMixin,
     SessionOptions,
 )
@@ -323,6 +324,48 @@ async def test_vary_and_cache_control_say_what_depends_on_the_cookie(
         headers = (await site.browser().fetch(path)).headers
 
         assert (headers.get("Vary"), headers.get("Cache-Control")) == (vary, cache_control)
+
+
+async def test_a_page_that_does_not_look_at_the_session_is_the_same_for_everybody_who_brings_a_cookie() -> None:
+    async with serve(ROUTES) as site:
+        browser = site.browser()
+        await browser.fetch("/")
+
+        headers = (await browser.fetch("/idle")).headers
+
+        assert ("Vary" in headers, "Cache-Control" in headers, "Set-Cookie" in headers) == (False, False, False)
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda session: session["visits"],
+        lambda session: session.get("visits"),
+        lambda session: "visits" in session,
+        len,
+        iter,
+        lambda session: session.id,
+        lambda session: session.owner,
+        lambda session: session.label,
+        lambda session: session.created,
+        lambda session: session.expires,
+        lambda session: session.is_new,
+        lambda session: session.is_expired,
+        lambda session: session.is_ended,
+    ],
+)
+async def test_a_page_that_looks_at_the_session_depends_on_the_cookie(look: Callable[[Session], Any]) -> None:
+    class Looking(SessionMixin, RequestHandler):
+        def get(self) -> None:
+            look(self.session)
+
+    async with serve([*ROUTES, ("/looking", Looking)]) as site:
+        browser = site.browser()
+        await browser.fetch("/")
+
+        headers = (await browser.fetch("/looking")).headers
+
+        assert (headers["Vary"], "Cache-Control" in headers) == ("Cookie", False)
 
 
 async def test_a_reader_with_a_cookie_gets_vary_without_no_store() -> None:

@@ -1,7 +1,7 @@
 """A session as a mapping, what it tells about itself, when it ends, and how often it asks the cache."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -18,6 +18,7 @@ from tornado_session import (
     SerializationError,
     Session,
     SessionConflictError,
+    SessionNotLoadedError,
     SessionOptions,
     SessionTooLargeError,
     SessionUnavailableError,
@@ -128,10 +129,81 @@ async def test_a_key_that_is_not_text_is_refused(key: Any) -> None:
         session[key] = 1
 
 
+@pytest.mark.parametrize("key", ["\ud800", "a\udfff"])
+async def test_a_key_that_cannot_be_stored_is_refused_at_assignment(key: str) -> None:
+    session = await Place().new_session()
+
+    with pytest.raises(SerializationError, match="a key of the session is text with lone surrogates"):
+        session[key] = 1
+
+    assert len(session) == 0
+
+
+READINGS: dict[str, Callable[[Session], Any]] = {
+    "[]": lambda session: session["a"],
+    "get": lambda session: session.get("a"),
+    "in": lambda session: "a" in session,
+    "len": len,
+    "iter": iter,
+    "id": lambda session: session.id,
+    "owner": lambda session: session.owner,
+    "label": lambda session: session.label,
+    "created": lambda session: session.created,
+    "expires": lambda session: session.expires,
+}
+WRITES: dict[str, Callable[[Session], Any]] = {
+    "[]=": lambda session: session.update(a=1),
+    "del": lambda session: session.__delitem__("a"),
+    "clear": lambda session: session.clear(),
+    "label": lambda session: setattr(session, "label", "Firefox"),
+}
+AWAITED: dict[str, Callable[[Session], Any]] = {
+    "commit": lambda session: session.commit(),
+    "refresh": lambda session: session.refresh(),
+    "regenerate": lambda session: session.regenerate(),
+    "modify": lambda session: session.modify("a", lambda value: value),
+}
+
+
+@pytest.mark.parametrize("use", READINGS | WRITES | AWAITED)
+async def test_a_session_that_was_not_loaded_can_neither_be_read_nor_written(use: str) -> None:
+    place = Place()
+    await place.browser.write(a=1)
+    place.cache.calls.clear()
+    session = place.browser.visit().session
+
+    with pytest.raises(SessionNotLoadedError, match="Session not loaded"):
+        await _done((READINGS | WRITES | AWAITED)[use](session))
+
+    assert place.calls == []
+
+
+@pytest.mark.parametrize("use", [*WRITES, "regenerate", "modify"])
+async def test_a_session_whose_response_was_finished_is_readable_and_cannot_be_changed(use: str) -> None:
+    place = Place()
+    await place.browser.write(a=1)
+    visit = await place.browser.begin()
+    await visit.finish()
+
+    with pytest.raises(ResponseStartedError, match="cannot be changed after the response was finished"):
+        await _done((WRITES | AWAITED)[use](visit.session))
+
+    with pytest.raises(KeyError):
+        del visit.session["missing"]
+    assert (dict(visit.session), visit.session.is_modified) == ({"a": 1}, False)
+    assert await place.browser.read() == {"a": 1}
+
+
+async def _done(result: Any) -> None:
+    if isinstance(result, Coroutine):
+        await result
+
+
 async def test_the_typed_accessors_follow_those_of_isession() -> None:
     session = await Place().new_session()
     session.set_string("text", "a")
     session.set_int32("number", -(2**31))
+    session.set_int32("most", 2**31 - 1)
     session.set_bytes("bytes", b"a")
     session["flag"] = True
     session["large"] = 2**31
@@ -141,6 +213,7 @@ async def test_the_typed_accessors_follow_those_of_isession() -> None:
         -(2**31),
         b"a",
     )
+    assert session.get_int32("most") == 2**31 - 1
     assert (session.get_string("no"), session.get_int32("no"), session.get_bytes("no")) == (None, None, None)
     for getter, key in ((session.get_string, "number"), (session.get_int32, "flag"), (session.get_bytes, "text")):
         with pytest.raises(TypeError, match=f"session\\['{key}'\\] is "):
@@ -185,12 +258,12 @@ async def test_a_change_however_deep_or_small_is_noticed_and_stored(change: Call
     place.cache.calls.clear()
     visit = await place.browser.begin()
     change(visit.session)
-    expected = dict(visit.session)
 
     assert visit.session.is_modified
     await visit.finish()
 
     assert place.calls == ["get", "replace"]
+    expected = dict(visit.session)  # Not before: what is read counts among what may have changed.
     found = await place.browser.read()
     assert found == expected
     assert {key: type(value) for key, value in found.items()} == {key: type(value) for key, value in expected.items()}

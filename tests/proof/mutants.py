@@ -40,7 +40,9 @@ def mutants_of(module: str, source: str) -> list[Mutant]:
     wrapper.visit(collector)
     made: dict[str, Mutant] = {}
     for old, new, lines in collector.changes:
-        mutated = wrapper.module.deep_replace(old, new).code  # type: ignore[arg-type]
+        tree = wrapper.module.deep_replace(old, new)
+        assert isinstance(tree, cst.Module)
+        mutated = tree.code
         if mutated != source and _compiles(mutated):
             made.setdefault(mutated, Mutant(module, lines, *_difference(source, mutated), mutated))
     return sorted(made.values(), key=lambda mutant: mutant.lines[0])

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
+from itertools import accumulate
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, Final
@@ -26,6 +27,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 PROFILE: Final = "mutation"
+MOST_SECONDS: Final = 8.0
 _MOST_MEMORY: Final = 4 * 2**30
 _LIKELIEST: Final = 8
 _OPTIONS: Final = ["--rootdir", ".", "-x", "-q", "-p", "no:cacheprovider", "--tb=no", "--no-header"]
@@ -49,12 +51,17 @@ class Tests:
     kills: Counter[str] = field(default_factory=Counter)
 
     def of(self, module: str, lines: range) -> list[str]:
-        """The tests that can notice a change on these lines: those that have killed most first, then the quickest."""
+        """The tests that can notice a change on these lines: those that have killed most first, then the quickest.
+
+        No more of them than take ``MOST_SECONDS`` together: what these do not notice counts as not noticed.
+        """
         if self.at_import[module].intersection(lines):
             chosen = set(self.seconds)
         else:
             chosen = set().union(*(self.lines[module].get(line, set()) for line in lines))
-        return sorted(chosen, key=lambda test: (-self.kills[test], self.seconds[test]))
+        ordered = sorted(chosen, key=lambda test: (-self.kills[test], self.seconds[test]))
+        ends = accumulate(self.seconds[test] for test in ordered)
+        return [test for test, end in zip(ordered, ends, strict=True) if end <= MOST_SECONDS]
 
 
 def prepare() -> None:
