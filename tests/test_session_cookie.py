@@ -40,7 +40,7 @@ def test_what_did_not_open_is_not_remembered() -> None:
         with pytest.raises(ProtectionError):
             cookie.open(text, f"name={text}")
 
-    assert not cookie._remembered
+    assert not cookie.remembered
 
 
 def test_no_more_cookies_are_remembered_than_the_bound() -> None:
@@ -50,4 +50,4 @@ def test_no_more_cookies_are_remembered_than_the_bound() -> None:
     keys = [cookie.open(text, f"name={text}").key for text in texts]
 
     assert keys == [b"%032d" % number for number in range(_MOST_REMEMBERED + 10)]
-    assert len(cookie._remembered) <= _MOST_REMEMBERED
+    assert len(cookie.remembered) <= _MOST_REMEMBERED

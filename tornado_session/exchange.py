@@ -11,6 +11,7 @@ from tornado_session.deadline import begin
 from tornado_session.errors import CacheError, ProtectionError, ResponseStartedError, SessionUnavailableError
 from tornado_session.protection.protector import Protector
 from tornado_session.session import Session
+from tornado_session.session_cookie import OpenedCookie
 from tornado_session.session_state import SessionHost, logger
 from tornado_session.temp_data.dictionary import TempData
 
@@ -42,9 +43,12 @@ class Exchange:
         self._lines: dict[str, str] = {}
         may_set_cookie = sessions.consent is None or sessions.cookie.is_essential or self._agreed()
         blocked_reason = None if may_set_cookie else "consent"
-        key = self._opened_key() if may_set_cookie and cookie_header else None
-        self.session = Session(sessions.store, key, host, blocked_reason)
-        if self._must_renew_cookie:
+        opened = None
+        if cookie_header and may_set_cookie:
+            opened = sessions.cookie.remembered.get(cookie_header) or self._open_cookie()
+        self.session = Session(sessions.store, opened.key if opened else None, host, blocked_reason)
+        if opened and not opened.is_current:
+            self._must_renew_cookie = True
             self.session._note_cookie_of_old_key()
 
     # -- the request --------------------------------------------------------------------------------------------------
@@ -78,21 +82,16 @@ class Exchange:
             self._has_agreed = consent is None or self._host.agrees(consent)
         return self._has_agreed
 
-    def _opened_key(self) -> bytes | None:
-        cookie, header = self._sessions.cookie, self._cookie_header
-        opened = cookie.remembered(header)
-        if opened is None:
-            text = self.cookies.get(cookie.name)
-            if text is None:
-                return None
-            try:
-                opened = cookie.open(text, header)
-            except ProtectionError as error:
-                self.warn("session cookie", f"A session cookie did not open, its sender is a new visitor: {error}.")
-                return None
-        if not opened.is_current:
-            self._must_renew_cookie = True
-        return opened.key
+    def _open_cookie(self) -> OpenedCookie | None:
+        cookie = self._sessions.cookie
+        text = self.cookies.get(cookie.name)
+        if text is None:
+            return None
+        try:
+            return cookie.open(text, self._cookie_header)
+        except ProtectionError as error:
+            self.warn("session cookie", f"A session cookie did not open, its sender is a new visitor: {error}.")
+            return None
 
     # -- what a TempDataProvider sees ---------------------------------------------------------------------------------
 
@@ -194,7 +193,7 @@ class Exchange:
 
     def _session_line(self) -> str | None:
         session, cookie = self.session, self._sessions.cookie
-        key = session._key_for_cookie()
+        key = session._key if session._record is not None else session._key_to_be_stored()
         if key is None:
             return cookie.delete_line(https=self.https) if session._must_delete_cookie else None
         if key == session._cookie_key and not self._must_renew_cookie and not cookie.is_renewed_always:

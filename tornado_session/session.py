@@ -258,6 +258,7 @@ class Session(SessionState):
 
     def _before_write(self) -> None:
         self._before_read()
+        self._may_be_modified = True
         if self._is_closed:
             raise ResponseStartedError(
                 "The session cannot be changed after the response was finished. Write before redirect() and finish()."
@@ -303,7 +304,9 @@ class Session(SessionState):
 
     @property
     def _has_to_be_stored(self) -> bool:
-        if self._is_dropped or not self._is_loaded or not self._can_be_stored:
+        if not self._may_be_modified and not self._has_cookie_of_old_key:
+            return False
+        if not self._is_loaded or self._is_dropped or not self._can_be_stored:
             return False
         return self.is_modified or (self._has_cookie_of_old_key and self._has_to_be_rewritten)
 
@@ -318,10 +321,8 @@ class Session(SessionState):
     def _note_cookie_of_old_key(self) -> None:
         self._has_cookie_of_old_key = True
 
-    def _key_for_cookie(self) -> bytes | None:
-        """Give the key that the browser should hold; ``None``: there is no session."""
-        if self._record is not None:
-            return self._key
+    def _key_to_be_stored(self) -> bytes | None:
+        """Give the key of a session that is not stored, but will be; ``None`` when it will not."""
         # The headers of a streamed response leave before its changes are stored, so the key must be known by then.
         if not self._host.headers_sent and self._has_to_be_stored and self._cache_key:
             return self._key

@@ -34,11 +34,8 @@ class SessionCookie:
         self.is_renewed_always = options.max_age is not None
         self._options = options
         self._protector = protector
-        self._remembered: dict[str, OpenedCookie] = {}
-
-    def remembered(self, header: str) -> OpenedCookie | None:
-        """Tell what a ``Cookie`` header was found to hold before."""
-        return self._remembered.get(header)
+        self.remembered: dict[str, OpenedCookie] = {}
+        """What was opened lately, by the ``Cookie`` header that brought it."""
 
     def open(self, text: str, header: str) -> OpenedCookie:
         """Open a cookie's value, which came in ``header``; raises ``ProtectionError`` unless it is a genuine one."""
@@ -66,7 +63,7 @@ class SessionCookie:
     def _remember(self, header: str, opened: OpenedCookie) -> None:
         if len(header) > _LONGEST_REMEMBERED:
             return
-        if len(self._remembered) >= _MOST_REMEMBERED:
+        if len(self.remembered) >= _MOST_REMEMBERED:
             # All at once, which costs nothing between two such moments; who comes again is opened again.
-            self._remembered.clear()
-        self._remembered[header] = opened
+            self.remembered.clear()
+        self.remembered[header] = opened

@@ -131,7 +131,7 @@ class SessionState(SessionValues):
         self._expires = stored.entry.expires
         self._values = stored.record.values
         self._may_differ = NO_KEYS
-        self._is_new = self._is_expired = self._was_cleared = False
+        self._is_new = self._is_expired = self._was_cleared = self._may_be_modified = False
 
     def _lose(self, stored: StoredSession | None) -> None:
         self._values, self._may_differ = {}, NO_KEYS

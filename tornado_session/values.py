@@ -26,6 +26,8 @@ class SessionValues(MutableMapping[str, Any]):
     _snapshot: bytes | None = None
     """The serialized values when they were last found to have changed: what a commit that follows stores."""
     _is_touched = False
+    _may_be_modified = False
+    """Whether anything was written, or handed out to who may change it; if not, there is nothing to store."""
     _may_differ: AbstractSet[str] = NO_KEYS
     """The keys whose values may differ from what is stored: assigned, deleted, or handed out to who may change them."""
 
@@ -134,6 +136,7 @@ class SessionValues(MutableMapping[str, Any]):
         self[key] = value
 
     def _note(self, key: str) -> None:
+        self._may_be_modified = True
         if not isinstance(self._may_differ, set):
             self._may_differ = set(self._may_differ)
         self._may_differ.add(key)

@@ -46,7 +46,7 @@ async def many_keys(report: Report, number: int) -> None:
         exchange = Exchange(sessions, _Nobody(), cookie_header="", https=False)
         exchange.begin_new_session()
         exchange.session["visits"] = 1
-        key = exchange.session._key_for_cookie()
+        key = exchange.session._key_to_be_stored()
         assert key is not None
         keys += key
         ids.add(exchange.session.id)

@@ -56,15 +56,11 @@ class MemoryCache(DistributedCache):
 
     async def get(self, key: str, *, refresh: bool = True) -> CacheEntry | None:
         with self._lock:
-            now = self._begin()
-            entry = self._table.find(key, now)
-            if entry is None:
-                check_key(key)
-                return None
-            if refresh:
-                entry.slide(now)
-            self._table.use(entry)
-            return _told(entry)
+            entry = self._table.read(key, self._begin(), slide=refresh)
+            if entry is not None:
+                return _told(entry)
+        check_key(key)
+        return None
 
     async def set(self, key: str, value: bytes, options: CacheEntryOptions) -> int:
         self._check(key, value, options)

@@ -64,13 +64,6 @@ class Entry(msgspec.Struct, gc=False):
         """Bytes, as ``max_size`` counts them."""
         return size_of(self.key, self.value, self.tag)
 
-    def slide(self, now: float) -> None:
-        """Start the sliding expiry anew, if it slides and the interval has passed."""
-        if self.sliding == inf or now - self.refreshed < self.interval:
-            return
-        self.refreshed = now
-        self.expires = min(now + self.sliding + self.interval, self.fixed_end)
-
 
 def size_of(key: str, value: bytes, tag: str | None) -> int:
     """Tell how many bytes an entry counts for."""
@@ -110,6 +103,17 @@ class MemoryTable:
         """Give the entry under ``key`` unless it has expired."""
         entry = self._shards[hash(key) % _SHARDS].get(key)
         return entry if entry is not None and now < entry.expires else None
+
+    def read(self, key: str, now: float, *, slide: bool) -> Entry | None:
+        """Give the entry under ``key`` unless it has expired; note its use, and slide its expiry if asked and due."""
+        entry = self._shards[hash(key) % _SHARDS].get(key)
+        if entry is None or now >= entry.expires:
+            return None
+        if slide and entry.sliding != inf and now - entry.refreshed >= entry.interval:
+            entry.refreshed = now
+            entry.expires = min(now + entry.sliding + entry.interval, entry.fixed_end)
+        self.use(entry)
+        return entry
 
     def tagged(self, tag: str) -> list[Entry]:
         """Give all entries of one tag, expired ones included."""
