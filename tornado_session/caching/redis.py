@@ -1,8 +1,8 @@
 """RedisCache: sessions in Redis or Valkey, on one server or on a cluster."""
 
 import secrets
-from collections.abc import AsyncIterator
-from typing import Final, cast
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, Final, cast
 
 from tornado_session.caching.batching import Batcher
 from tornado_session.caching.contract import CacheEntry, CacheEntryOptions, DistributedCache, check_key, check_value
@@ -115,11 +115,11 @@ class RedisCache(DistributedCache):
                 proof = (await self._send(Call(_ADD_MEMBER, (self._index_name(tag),), (name, ends)), key, is_shared),)
         raise CacheError(f"the entry could not be put into the index of its tag in {_ATTEMPTS} attempts")
 
-    async def _send(self, call: Call, key: str, is_shared: bool) -> Reply:
+    def _send(self, call: Call, key: str, is_shared: bool) -> Coroutine[Any, Any, Reply]:
         if self._batcher is None:
-            return await self._runner.call(call)
+            return self._runner.call(call)
         size = sum(map(len, call.arguments))
-        return await self._batcher.run(self._runner.call_all, call, key=key, shared=is_shared, size=size)
+        return self._batcher.run(self._runner.call_all, call, key=key, shared=is_shared, size=size)
 
     def _call(
         self, script: Script, name: bytes, arguments: tuple[bytes, ...], tag: bytes, proof: tuple[bytes, ...]

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 from weakref import WeakKeyDictionary
 
-from tornado_session.caching.redis_scripts import Call, Command, Run, groups_of, run_of
+from tornado_session.caching.redis_scripts import Call, Command, Run, groups_of, replies_of, run_of
 from tornado_session.errors import CacheError, CacheTimeoutError, ConfigurationError
 
 Reply: TypeAlias = Any
@@ -73,9 +73,12 @@ class ScriptRunner:
         groups = groups_of(calls)
         answers = await self._run([run_of([calls[position] for position in group]) for group in groups])
         for group, answer in zip(groups, answers, strict=True):
-            is_for_each = len(group) > 1 and not isinstance(answer, CacheError)
-            for index, position in enumerate(group):
-                replies[position] = answer[index] if is_for_each else answer
+            if len(group) > 1 and not isinstance(answer, CacheError):
+                for position, reply in zip(group, replies_of(answer, len(group)), strict=True):
+                    replies[position] = reply
+            else:
+                for position in group:
+                    replies[position] = answer
         return [_cache_error(reply) if isinstance(reply, Exception) else reply for reply in replies]
 
     async def _run(self, runs: Sequence[Run]) -> list[Reply]:

@@ -3,9 +3,14 @@
 import hashlib
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import NamedTuple, TypeAlias
+from struct import Struct
+from typing import Any, Final, NamedTuple, TypeAlias
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
+
+_SIZE: Final = Struct(">I")
+_STRING: Final = ord("s")
+_NUMBER: Final = ord("i")
 
 
 class Program:
@@ -54,11 +59,35 @@ def run_of(calls: Sequence[Call]) -> Run:
     if len(calls) == 1:
         (call,) = calls
         return Run(call.script.once, call.keys, call.arguments)
-    keys = tuple(key for call in calls for key in call.keys)
-    size = b"%d" % len(calls)
-    if len({call.arguments for call in calls}) == 1:
-        return Run(calls[0].script.many, keys, (size, b"shared", *calls[0].arguments))
-    return Run(calls[0].script.many, keys, (size, b"own", *(part for call in calls for part in call.arguments)))
+    keys = tuple([key for call in calls for key in call.keys])
+    arguments = calls[0].arguments
+    counts = (b"%d" % len(calls), b"%d" % len(arguments))
+    if all(call.arguments == arguments for call in calls):
+        return Run(calls[0].script.many, keys, (*counts, b"shared", *arguments))
+    own = b"".join([_SIZE.pack(len(part)) + part for call in calls for part in call.arguments])
+    return Run(calls[0].script.many, keys, (*counts, b"own", own))
+
+
+def replies_of(answer: Any, number: int) -> Sequence[Any]:
+    """The replies in the answer to a run of several calls; the formats are drawn in ``many.lua``."""
+    if not isinstance(answer, bytes):
+        replies: Sequence[Any] = answer
+        return replies
+    found: list[bytes | int | None] = []
+    position = 0
+    for _ in range(number):
+        kind = answer[position]
+        position += 1
+        if kind == _STRING:
+            start = position + 4
+            position = start + _SIZE.unpack_from(answer, position)[0]
+            found.append(answer[start:position])
+        elif kind == _NUMBER:
+            found.append(_SIZE.unpack_from(answer, position)[0])
+            position += 4
+        else:
+            found.append(None)
+    return found
 
 
 def groups_of(calls: Sequence[Call]) -> list[list[int]]:

@@ -1,24 +1,55 @@
 -- Many runs in one command, where all keys are in one slot. An error is the reply of its run alone.
 --
---   ARGV    the number of runs; "shared" when one set of arguments is for all of them, else "own"; the arguments
---   reply   those of the runs
+--   ARGV    the number of runs; how many arguments each has; "shared", and the arguments, which are for all of them,
+--           or "own", and all arguments in one string
+--   reply   those of the runs: a list, or one string if they are strings, small numbers and nil only
+--
+--   argument   size   bytes          reply   "s"   size   bytes
+--              u32    size                   u8    u32    size
+--                                            "i"   number
+--                                            u8    u32
+--                                            "n"
+--                                            u8
+--
+-- One string, since a driver in Python takes longer for the pieces of a command and its reply than for all else.
 
 local function slice(list, first, count)
   return {unpack(list, first, first + count - 1)}
 end
 
-local runs, is_shared = tonumber(ARGV[1]), ARGV[2] == 'shared'
+local runs, arguments_each, is_shared = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == 'shared'
 local keys_each = #KEYS / runs
-local arguments_each = (#ARGV - 2) / (is_shared and 1 or runs)
 
-local replies = {}
-for number = 0, runs - 1 do
-  local keys = slice(KEYS, number * keys_each + 1, keys_each)
-  local arguments = slice(ARGV, (is_shared and 0 or number * arguments_each) + 3, arguments_each)
-  local done, reply = pcall(run, keys, arguments)
+local position = 1
+local function next_arguments()
+  if is_shared then
+    return slice(ARGV, 4, arguments_each)
+  end
+  local arguments = {}
+  for number = 1, arguments_each do
+    arguments[number], position = struct.unpack('>Ic0', ARGV[4], position)
+  end
+  return arguments
+end
+
+local function packed(reply)
+  if type(reply) == 'string' then
+    return struct.pack('>c1I', 's', #reply) .. reply
+  elseif type(reply) == 'number' then
+    return struct.pack('>c1I', 'i', reply)
+  elseif not reply then
+    return 'n'
+  end
+end
+
+local replies, strings = {}, {}
+for number = 1, runs do
+  local keys = slice(KEYS, (number - 1) * keys_each + 1, keys_each)
+  local done, reply = pcall(run, keys, next_arguments())
   if not done then
     reply = redis.error_reply(type(reply) == 'table' and reply.err or tostring(reply))
   end
-  replies[number + 1] = reply
+  replies[number] = reply
+  strings[#strings + 1] = packed(reply)
 end
-return replies
+return #strings == runs and table.concat(strings) or replies
