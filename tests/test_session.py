@@ -449,6 +449,25 @@ async def test_every_request_that_brings_the_cookie_starts_the_idle_timeout_anew
     assert await place.browser.read() == {}
 
 
+@pytest.mark.parametrize("lifetime", [None, 5 * MINUTE])
+async def test_a_new_session_tells_when_it_began_and_would_end_if_it_were_stored_now(
+    lifetime: timedelta | None,
+) -> None:
+    place = Place(lifetime=lifetime)
+    visit = await place.browser.begin()
+    for _ in range(2):
+        place.clock.advance(MINUTE)
+        known = (visit.session.created, visit.session.expires)
+        assert known == (place.clock.now(), place.clock.now() + (lifetime or 20 * MINUTE))
+
+    visit.session["a"] = 1
+    await visit.session.commit()
+    stored = place.clock.now()
+    place.clock.advance(MINUTE)
+
+    assert (visit.session.created, visit.session.expires) == (stored, stored + (lifetime or 20 * MINUTE))
+
+
 async def test_a_lifetime_ends_a_session_however_active_and_counts_from_regenerate() -> None:
     place = Place(lifetime=timedelta(hours=1))
     await place.browser.write(a=1)
@@ -598,6 +617,33 @@ async def test_destroy_removes_record_and_cookie_and_a_later_write_begins_under_
     assert await place.browser.read() == {"b": 2}
     assert await stolen.read() == {}
     assert leaving.session.id != visit.session.id
+
+
+@pytest.mark.parametrize("end", ["destroy", "clear"])
+async def test_what_begins_after_an_end_in_the_same_request_is_a_session_of_its_own(end: str) -> None:
+    place = Place()
+    ids = []
+    for browser in (place.browser, Browser(place.sessions)):
+        ids.append((await browser.write(a=1)).session.id)
+        visit = await browser.begin()
+        if end == "destroy":
+            await visit.session.destroy()
+        else:
+            visit.session.clear()
+            await visit.session.commit()
+        assert (dict(visit.session), visit.session.is_new, visit.session.is_modified) == ({}, True, False)
+
+        visit.session["b"] = 2
+        ids.append(visit.session.id)
+        place.clock.advance(MINUTE)
+        began = place.clock.now()
+        await visit.finish()
+
+        again = await browser.begin()
+        assert (dict(again.session), again.session.id, again.session.created) == ({"b": 2}, ids[-1], began)
+
+    assert len(set(ids)) == 4
+    assert {len(session_id) for session_id in ids} == {22}
 
 
 async def test_destroy_of_a_visitor_without_a_cookie_is_no_trip_and_no_cookie() -> None:

@@ -2,8 +2,9 @@
 
 Left out, because no behaviour depends on it: imports, annotations and aliases of types, docstrings, ``assert`` (which
 tells the type checker what the structure guarantees), ``__slots__``, bodies that are only ``...``, what stands under
-``TYPE_CHECKING``; and the wording of messages: the arguments of an exception that is made, and of a line in the log.
-That an exception is raised and that a line is logged is not left out.
+``TYPE_CHECKING``; one false value for another (``None`` for ``False``, ``""`` for ``None``); and the wording of
+messages: the arguments of an exception that is made, and of a line in the log. That an exception is raised and that a
+line is logged is not left out.
 """
 
 import re
@@ -91,7 +92,7 @@ def _changes(node: cst.CSTNode) -> Iterator[tuple[cst.CSTNode, cst.CSTNode]]:
     yield from ((node, new) for new in _own(node))
     if isinstance(node, cst.If | cst.While):
         yield node.test, _negated(node.test)
-    if isinstance(node, cst.Call) and _is_message(node):
+    if (isinstance(node, cst.Call) and _is_message(node)) or _assigns_false(node):
         return
     for kind, operator in mutation_operators:
         if isinstance(node, kind):
@@ -125,6 +126,12 @@ def _cannot_matter(node: cst.CSTNode) -> bool:
         case cst.FunctionDef():
             return _says_nothing(node)
     return False
+
+
+def _assigns_false(node: cst.CSTNode) -> bool:
+    if not isinstance(node, cst.Assign | cst.AnnAssign) or node.value is None:
+        return False
+    return isinstance(node.value, cst.Name) and node.value.value in ("False", "None")
 
 
 def _says_nothing(function: cst.FunctionDef) -> bool:

@@ -1,8 +1,9 @@
 """``python -m tests.proof.mutation [MODULE ...] [--seed N --most N]``: do the tests notice when the code is wrong?
 
 Makes small wrong changes to the package, one at a time (see ``mutants.py``), and runs on each the tests that run the
-changed line. A mutant is killed when a test fails or takes far too long. Ends with status 1 when in any group of
-modules fewer than nine in ten are killed. Survivors are listed, and those without a reason in ``survivors.md`` marked.
+changed line. A mutant is killed when a test fails or takes far too long. Prints who survived, and how many in how
+long. Ends with status 1 when in any group of modules fewer than nine in ten are killed. What is listed in
+``survivors.md`` with the reason why it survives is counted as a survivor and, without ``--again``, not tried.
 
 ``MODULE``: a part of a path, such as ``protection/`` or ``values.py``; left out: all subjects. Works on a copy in a
 temporary directory. Only tests within one process are used: no servers of caches, no browser, no other processes.
@@ -28,6 +29,7 @@ ROOT = Path(__file__).parents[2]
 SURVIVORS = Path(__file__).with_name("survivors.md")
 ENOUGH = 0.9
 SLOWEST_TEST = 0.5
+LISTED = "listed"
 _IN_COPY = "TORNADO_SESSION_MUTATION_COPY"
 
 SESSION_TESTS = [
@@ -116,12 +118,10 @@ def _run_group(group: str, options: argparse.Namespace) -> bool:
 def _run_module(module: str, tests: Tests, options: argparse.Namespace) -> Counter[str]:
     begun = time.monotonic()
     counts: Counter[str] = Counter()
-    known = reasons()
     for mutant, verdict in _judged(module, tests, options):
         counts[verdict.outcome] += 1
-        if verdict.outcome != "killed":
-            is_new = verdict.outcome == "survived" and (mutant.before, mutant.after) not in known
-            print(f"{'NEW ' if is_new else '    '}{verdict.outcome:9}{mutant}  {verdict.by}", flush=True)
+        if verdict.outcome != "killed" and verdict.by != LISTED:
+            print(f"  {verdict.outcome:9}{mutant}  {verdict.by}", flush=True)
     figures = ", ".join(f"{counts[outcome]} {outcome}" for outcome in ("killed", "timeout", "survived"))
     print(f"{module}: {counts.total()} mutants, {figures} in {time.monotonic() - begun:.0f} s", flush=True)
     return counts
@@ -131,7 +131,11 @@ def _judged(module: str, tests: Tests, options: argparse.Namespace) -> Iterator[
     mutants = mutants_of(module, Path(module).read_text())
     if len(mutants) > options.most:
         mutants = random.Random(options.seed).sample(mutants, options.most)
+    known = {} if options.again else reasons()
     for mutant in mutants:
+        if (mutant.before, mutant.after) in known:
+            yield mutant, Verdict("survived", LISTED)
+            continue
         chosen = tests.of(module, mutant.lines)
         verdict = judge(module, mutant.source, chosen, sum(tests.seconds[test] for test in chosen))
         if verdict.by in tests.seconds:
@@ -160,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=int, default=0, help="of the choice where there are more than --most; default: 0"
     )
     parser.add_argument("--most", type=int, default=sys.maxsize, help="mutants of each module; default: all")
+    parser.add_argument("--again", action="store_true", help="try also those that are listed as survivors")
     return parser
 
 

@@ -97,6 +97,12 @@ def test_what_no_behaviour_depends_on_is_left_alone(source: str) -> None:
     assert [mutant.after for mutant in _mutants().mutants_of("m.py", source) if mutant.after != "logger = None"] == []
 
 
+def test_one_false_value_is_not_put_in_the_place_of_another() -> None:
+    made = [mutant.after for mutant in _mutants().mutants_of("m.py", "a = False\nb: int | None = None\nc = True\n")]
+
+    assert made == ["a = True", "c = None", "c = False"]
+
+
 @pytest.mark.parametrize("line", ['raise ValueError("a", 1)', 'logger.info("a %d", 1)'])
 def test_the_wording_of_a_message_is_left_alone_but_not_that_there_is_one(line: str) -> None:
     assert [mutant.after for mutant in _mutants().mutants_of("m.py", f"{line}\n")] == ["pass"]
