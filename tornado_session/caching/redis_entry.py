@@ -49,7 +49,7 @@ def read_entry(stored: bytes) -> CacheEntry:
         stored[_FIXED_PART.size + tag_size :],
         version,
         timestamp(ends / 1e6) if ends < _LAST_INSTANT else None,
-        timestamp(refreshed / 1e6),
+        datetime.fromtimestamp(refreshed / 1e6, UTC),
     )
 
 

