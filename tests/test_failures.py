@@ -308,6 +308,26 @@ async def test_an_error_page_reads_the_session_of_the_request() -> None:
         assert response.body == b'{"status": 500, "values": {"name": "somebody"}}'
 
 
+async def test_what_an_error_page_writes_into_the_session_is_readable_there_and_not_stored() -> None:
+    class Handler(State):
+        def get(self) -> None:
+            raise RuntimeError("mistake")
+
+        def write_error(self, status_code: int, **kwargs: Any) -> None:
+            self.session["name"] = "somebody"
+            super().write_error(status_code, **kwargs)
+
+    async with serve([("/", Handler), ("/visits", Visits), ("/write", WriteAndReturn)]) as site:
+        browser = site.browser()
+        await browser.fetch("/write")
+        site.cache.calls.clear()
+
+        response = await browser.fetch("/")
+
+        assert response.body == b'{"status": 500, "values": {"visits": 1, "name": "somebody"}}'
+        assert site.calls == ["get"]
+
+
 async def test_an_error_page_that_reads_a_session_which_is_not_loaded_is_empty_and_not_a_hang(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

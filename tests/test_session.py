@@ -311,7 +311,7 @@ async def test_no_cookie_and_nothing_written_is_no_trip_no_cookie_and_no_record(
     place = Place()
     visit = await place.browser.begin()
     assert (visit.session.get("a"), len(visit.session), visit.session.is_new) == (None, 0, True)
-    assert visit.session.id != ""
+    assert len(visit.session.id) == 22
     await visit.finish()
 
     assert (place.calls, place.browser.cookies, await place.payloads()) == ([], {}, {})
@@ -417,6 +417,16 @@ async def test_the_id_is_the_same_in_every_request_and_another_after_an_expiry()
 
     assert len(ids) == 2
     assert all(len(session_id) == 22 for session_id in ids)
+
+
+async def test_the_id_of_a_new_session_is_the_one_that_it_is_stored_with() -> None:
+    place = Place()
+    visit = await place.browser.begin()
+    before = visit.session.id
+    visit.session["a"] = 1
+    await visit.finish()
+
+    assert (await place.browser.begin()).session.id == before == visit.session.id
 
 
 async def test_an_expired_session_begins_anew_under_the_same_cookie_with_a_line_at_info(log_of: Any) -> None:
@@ -572,6 +582,32 @@ async def test_clear_of_nothing_is_nothing_and_clear_before_the_first_commit_sto
     assert (place.calls, place.browser.cookies) == ([], {})
 
 
+async def test_clear_of_a_stored_session_that_was_emptied_removes_its_record() -> None:
+    place = Place()
+    await place.browser.write(a=1)
+    visit = await place.browser.begin()
+    del visit.session["a"]
+    await visit.session.commit()
+    assert len(await place.payloads()) == 1
+
+    visit.session.clear()
+    await visit.finish()
+
+    assert await place.payloads() == {}
+
+
+async def test_clear_of_nothing_is_no_write_when_it_is_too_late_for_one() -> None:
+    place = Place()
+    visit = await place.browser.begin()
+    visit.host.headers_sent = True
+
+    visit.session.clear()
+    await visit.finish()
+    visit.session.clear()
+
+    assert (place.calls, visit.session.is_modified) == ([], False)
+
+
 async def test_what_is_written_after_clear_is_all_that_is_stored() -> None:
     place = Place()
     await place.browser.write(a=1)
@@ -691,6 +727,19 @@ async def test_reload_drops_local_changes_and_takes_those_of_others() -> None:
     assert not visit.session.is_modified
 
 
+async def test_reload_does_not_move_the_idle_timeout() -> None:
+    place = Place()
+    await place.browser.write(a=1)
+    visit = await place.browser.begin()
+    place.clock.advance(15 * MINUTE)
+
+    await visit.session.reload()
+
+    assert visit.session.expires == place.clock.now() + 5 * MINUTE
+    place.clock.advance(5 * MINUTE)
+    assert await place.browser.read() == {}
+
+
 async def test_reload_of_a_new_session_drops_all_of_it() -> None:
     place = Place()
     visit = await place.browser.begin()
@@ -804,7 +853,7 @@ async def test_an_exception_in_modify_stores_nothing_and_leaves_the_value() -> N
 
     with pytest.raises(RuntimeError, match="mistake"):
         await visit.session.modify("cart", fail)
-    with pytest.raises(SerializationError):
+    with pytest.raises(SerializationError, match=r"session\['cart'\] is of type object"):
         await visit.session.modify("cart", lambda _: object())
 
     assert (visit.session["cart"], visit.session.is_modified) == ([1], False)
@@ -837,6 +886,8 @@ async def test_modify_of_an_ended_session_is_readable_and_not_stored() -> None:
 
     assert await slow.session.modify("count", lambda count: count + 1) == 2
     assert (slow.session["count"], slow.session.is_ended, await place.payloads()) == (2, True, {})
+    with pytest.raises(SerializationError, match=r"session\['count'\] is of type object"):
+        await slow.session.modify("count", lambda _: object())
 
 
 @pytest.mark.parametrize("policy", ["merge", "last_write_wins", "fail"])
@@ -886,7 +937,7 @@ async def test_label_is_text_or_none() -> None:
     visit.session.label = "Firefox"
     with pytest.raises(TypeError, match="a session's label is text or None, not int"):
         visit.session.label = 7  # type: ignore[assignment]
-    with pytest.raises(SerializationError):
+    with pytest.raises(SerializationError, match=r"session\.label is text with lone surrogates"):
         visit.session.label = "\ud800"
     await visit.finish()
 
