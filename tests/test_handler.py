@@ -501,14 +501,16 @@ async def test_a_commit_that_fails_before_the_first_byte_is_a_503_of_the_handler
             self.write("body")
 
         def write_error(self, status_code: int, **kwargs: Any) -> None:
-            self.write(f"own page for {status_code}, visits {self.session.get('visits')}")
+            kind, error, _ = kwargs["exc_info"]
+            assert kind is type(error)
+            self.write(f"own page for {status_code}, visits {self.session.get('visits')}: {kind.__name__}")
 
     async with serve([("/", Handler)]) as site:
         site.cache.fail = {"add"}
 
         response = await site.browser().fetch("/")
 
-        assert (response.code, response.body) == (503, b"own page for 503, visits 1")
+        assert (response.code, response.body) == (503, b"own page for 503, visits 1: CacheError")
         assert "Set-Cookie" not in response.headers
     access = [record for record in caplog.records if record.name == "tornado.access"]
     assert [(record.levelname, record.getMessage()[:5]) for record in access] == [("ERROR", "503 G")]

@@ -252,6 +252,40 @@ async def test_a_site_without_xsrf_cookies_gets_none() -> None:
         assert set(browser.cookies) == {COOKIE}
 
 
+async def test_a_site_that_checks_its_tokens_itself_has_them_renewed_too() -> None:
+    async with serve(ROUTES) as site:
+        browser = site.browser()
+        await browser.fetch("/form")
+        before = browser.cookies["_xsrf"]
+
+        await browser.fetch("/in")
+
+        assert browser.cookies["_xsrf"] != before
+
+
+async def test_a_token_of_another_name_is_renewed_under_that_name() -> None:
+    async with serve(ROUTES, app_settings={"xsrf_cookie_name": "token"}) as site:
+        browser = site.browser()
+        await browser.fetch("/form")
+        before = browser.cookies["token"]
+
+        await browser.fetch("/in")
+
+        assert browser.cookies["token"] != before
+        assert "_xsrf" not in browser.cookies
+
+
+async def test_renewing_the_token_forgets_no_current_user_that_is_known() -> None:
+    class Users(Handler):
+        async def get(self) -> None:
+            self.current_user = "somebody"
+            await self.session.regenerate(owner=OWNER)
+            self.write(f"hello {self.current_user}")
+
+    async with serve([("/", Users)], app_settings={"xsrf_cookies": True}) as site:
+        assert (await site.browser().fetch("/")).body == b"hello somebody"
+
+
 async def test_renewing_the_token_does_not_fix_the_current_user_of_before() -> None:
     class Users(Handler):
         def get_current_user(self) -> Any:

@@ -145,6 +145,24 @@ async def test_every_status_that_redirects_keeps(status: int) -> None:
         assert await held(browser) == 5
 
 
+@pytest.mark.parametrize(
+    ("status", "location"),
+    [(200, "/look"), (201, "/look"), (299, "/look"), (300, None), (400, "/look"), (401, "/look")],
+)
+async def test_what_leads_nowhere_or_is_no_redirect_consumes(status: int, location: str | None) -> None:
+    def answer(handler: Any) -> None:
+        handler.temp_data.get("notice")
+        handler.set_status(status)
+        if location:
+            handler.set_header("Location", location)
+
+    async with serve([*PAGES, ("/answer", page(answer))]) as site:
+        browser = await left(site)
+        await browser.fetch("/answer", follow_redirects=False)
+
+        assert await held(browser) == 0
+
+
 async def test_a_redirect_in_prepare_keeps_what_it_wrote_and_read() -> None:
     class Guarded(SessionMixin, RequestHandler):
         async def prepare(self) -> None:
