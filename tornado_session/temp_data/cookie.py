@@ -9,7 +9,6 @@ from tornado_session.cookies import encoding
 from tornado_session.cookies.chunking import ChunkedCookie, DamagedChunksError
 from tornado_session.cookies.options import CookieOptions
 from tornado_session.errors import ConfigurationError, ProtectionError, TempDataTooLargeError
-from tornado_session.protection.protector import Protector
 from tornado_session.temp_data.contract import TempDataProvider, TempDataRequest
 from tornado_session.temp_data.session import SESSION_KEY, apart
 
@@ -54,6 +53,7 @@ class CookieTempDataProvider(TempDataProvider):
         if not isinstance(max_age, timedelta) or max_age <= timedelta(0):
             raise ConfigurationError(f"max_age is a positive timedelta, but this is {max_age!r}")
         self.cookie = cookie.named(TEMP_DATA_COOKIE_NAME)
+        self._purposes = (_PURPOSE, self.cookie.name or "")
         self.is_essential = cookie.is_essential
         self.keep_on_redirect = keep_on_redirect
         self._max_age = max_age
@@ -79,8 +79,12 @@ class CookieTempDataProvider(TempDataProvider):
             return values
 
     def save(self, request: TempDataRequest, values: Mapping[str, Any]) -> None:
-        text = self._sealed(request, values) if values else ""
-        lines = self._chunked.lines(text, https=request.https) if values else []
+        if not values:
+            self._save_overflow(request, {})
+            self._delete(request, self._chunked.pieces(request.cookies))
+            return
+        text = self._sealed(request, values)
+        lines = self._chunked.lines(text, https=request.https)
         if lines is None and self._overflow == "error":
             raise self._too_large(self._chunked.size(text, https=request.https), values)
         self._save_overflow(request, values if lines is None else {})
@@ -93,19 +97,16 @@ class CookieTempDataProvider(TempDataProvider):
 
     def _sealed(self, request: TempDataRequest, values: Mapping[str, Any]) -> str:
         data = serializer.dumps(dict(values), name="temp_data")
-        return encoding.encode(self._protector(request).protect(data, expires_in=self._max_age))
+        return encoding.encode(request.protector(*self._purposes).protect(data, expires_in=self._max_age))
 
     def _opened(self, request: TempDataRequest, text: str) -> dict[str, Any]:
         protected = encoding.decode(text)
         if protected is None:
             raise ValueError("it is not written as it was sent")
-        values = serializer.loads(self._protector(request).unprotect(protected))
+        values = serializer.loads(request.protector(*self._purposes).unprotect(protected))
         if type(values) is not dict:
             raise ValueError("it does not hold a mapping")
         return values
-
-    def _protector(self, request: TempDataRequest) -> Protector:
-        return request.protector(_PURPOSE, self.cookie.name or "")
 
     def _overflowed(self, request: TempDataRequest) -> dict[str, Any]:
         if not request.has_session:

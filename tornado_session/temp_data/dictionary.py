@@ -20,25 +20,26 @@ class TempData(MutableMapping[str, Any]):
     request, or reports an error of the server. (ASP.NET Core: ``ITempDataDictionary``.)
     """
 
+    _entries: dict[str, tuple[str, Any]] | None = None
+    """By folded key: the key as it was written, and the value."""
+    _loaded: dict[str, Any]
+    _loaded_data: bytes | None = None
+    """What was loaded, serialized; kept only if something in it can change in place."""
+    _may_have_changed = False
+
     def __init__(self, load: Callable[[], Mapping[str, Any]], before_write: Callable[[], None]) -> None:
         self._load = load
         self._before_write = before_write
-        self._entries: dict[str, tuple[str, Any]] | None = None  # By folded key: the key as it was written, the value.
-        self._loaded: dict[str, Any] = {}
-        self._loaded_data: bytes | None = None  # Kept only if something in it can change in place.
         self._read: set[str] = set()
         self._kept: set[str] = set()
-        self._may_have_changed = False
 
     def __repr__(self) -> str:
         return "<TempData, not touched>" if self._entries is None else f"<TempData with {len(self._entries)} keys>"
 
     def __getitem__(self, key: str) -> Any:
-        if key not in self:
-            raise KeyError(key)
-        folded = key.casefold()
-        self._read.add(folded)
-        return self._value(folded)
+        value = self._value(key)
+        self._read.add(key.casefold())
+        return value
 
     def __setitem__(self, key: str, value: Any) -> None:
         if type(key) is not str:
@@ -46,7 +47,8 @@ class TempData(MutableMapping[str, Any]):
                 f"the keys of temp_data are text, but {key!r} is of type {type(key).__name__}",
                 type_name=type(key).__name__,
             )
-        serializer.check(key, name="a key of temp_data")
+        if not key.isascii():
+            serializer.check(key, name="a key of temp_data")
         serializer.check(value, name=f"temp_data[{key!r}]")
         self._before_write()
         folded = key.casefold()
@@ -73,7 +75,10 @@ class TempData(MutableMapping[str, Any]):
 
     def peek(self, key: str, default: Any = None) -> Any:
         """Read without marking for removal; ``default`` for a missing key."""
-        return self._value(key.casefold()) if key in self else default
+        try:
+            return self._value(key)
+        except KeyError:
+            return default
 
     def keep(self, key: str | None = None) -> None:
         """Save one key, or all that are there now, from removal at the end of this request."""
@@ -128,8 +133,11 @@ class TempData(MutableMapping[str, Any]):
             return False
         return data == self._loaded_data or serializer.same(serializer.loads(self._loaded_data), values)
 
-    def _value(self, folded: str) -> Any:
-        value = self._touched()[folded][1]
+    def _value(self, key: str) -> Any:
+        entry = self._touched().get(key.casefold()) if isinstance(key, str) else None
+        if entry is None:
+            raise KeyError(key)
+        value = entry[1]
         if type(value) not in IMMUTABLE:
             self._may_have_changed = True
         return value
