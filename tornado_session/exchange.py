@@ -28,12 +28,18 @@ class Host(SessionHost, Protocol):
 class Exchange:
     """Opens the cookies of a request, and writes those of its response. Also the ``TempDataRequest`` of providers."""
 
-    # As with sessions: what most requests leave alone stands here.
-    _cookies: Mapping[str, str] | None = None
-    _has_agreed: bool | None = None
-    _must_renew_cookie = False
-    is_temp_data_done = False
-    """Whether TempData was saved, or given up."""
+    __slots__ = (
+        "_cookie_header",
+        "_cookies",
+        "_has_agreed",
+        "_host",
+        "_lines",
+        "_must_renew_cookie",
+        "_sessions",
+        "https",
+        "is_temp_data_done",
+        "session",
+    )
 
     def __init__(self, sessions: Sessions, host: Host, *, cookie_header: str, https: bool) -> None:
         self.https = https
@@ -41,6 +47,11 @@ class Exchange:
         self._sessions = sessions
         self._host = host
         self._lines: dict[str, str] = {}
+        self._cookies: Mapping[str, str] | None = None
+        self._has_agreed: bool | None = None
+        self._must_renew_cookie = False
+        self.is_temp_data_done = False
+        """Whether TempData was saved, or given up."""
         may_set_cookie = sessions.consent is None or sessions.cookie.is_essential or self._agreed()
         blocked_reason = None if may_set_cookie else "consent"
         opened = None

@@ -24,6 +24,8 @@ class Session(SessionState):
     answer. Values and keys: see ``SessionValues``; anything but plain values is refused when it is assigned.
     """
 
+    __slots__ = ()
+
     def __repr__(self) -> str:
         if not self._is_loaded:
             return "<Session, unavailable>" if self._is_unavailable else "<Session, not loaded>"

@@ -46,36 +46,57 @@ class SessionHost(Protocol):
 class SessionState(SessionValues):
     """The half of a session that meets the cache; ``Session`` is the half that meets the handler."""
 
-    # A request pays for each attribute that its session sets, so what most sessions leave alone stands here.
-    _record: SessionRecord | None = None
-    _version: int | None = None
-    _expires: datetime | None = None
-    _id = ""
-    _created = 0.0
-    _stored_at = 0.0
-    _owner: str | None = None
-    _label: str | None = None
-    _is_loaded = False
-    _is_unavailable = False
-    _is_new = True
-    _is_expired = False
-    _is_ended = False
-    _is_closed = False
-    _is_dropped = False
-    _was_cleared = False
-    _was_destroyed = False
-    _must_delete_cookie = False
-    _has_cookie_of_old_key = False
-    _lock: asyncio.Lock | None = None
+    __slots__ = (
+        "_blocked_reason",
+        "_cookie_key",
+        "_created",
+        "_expires",
+        "_has_cookie_of_old_key",
+        "_host",
+        "_id",
+        "_is_closed",
+        "_is_dropped",
+        "_is_ended",
+        "_is_expired",
+        "_is_loaded",
+        "_is_new",
+        "_is_unavailable",
+        "_key",
+        "_label",
+        "_lock",
+        "_must_delete_cookie",
+        "_options",
+        "_owner",
+        "_record",
+        "_store",
+        "_stored_at",
+        "_version",
+        "_was_cleared",
+        "_was_destroyed",
+    )
 
     def __init__(self, store: SessionStore, key: bytes | None, host: SessionHost, blocked_reason: str | None) -> None:
-        self._values = {}
+        super().__init__()
         self._store = store
         self._options = store.options
         self._host = host
+        self._lock: asyncio.Lock | None = None
+        self._key = self._cookie_key = None if blocked_reason else key
+        # The cookie's key is what the browser holds, whatever happens to the session.
+        self._must_delete_cookie = self._has_cookie_of_old_key = False
         self._blocked_reason = blocked_reason
-        self._key = None if blocked_reason else key
-        self._cookie_key = self._key  # What the browser holds, whatever happens to the session.
+        # What is stored, as far as this request knows.
+        self._record: SessionRecord | None = None
+        self._version: int | None = None
+        self._expires: datetime | None = None
+        self._stored_at = 0.0
+        # What the session is now.
+        self._id, self._created = "", 0.0
+        self._owner: str | None = None
+        self._label: str | None = None
+        self._is_new = True
+        self._is_loaded = self._is_unavailable = self._is_expired = self._is_ended = False
+        self._is_closed = self._is_dropped = self._was_cleared = self._was_destroyed = False
 
     @property
     def _can_be_stored(self) -> bool:

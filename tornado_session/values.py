@@ -21,15 +21,18 @@ class SessionValues(MutableMapping[str, Any]):
     what is there when the session is saved.
     """
 
-    _values: dict[str, Any]
-    _stored_data: bytes = NOTHING
-    _snapshot: bytes | None = None
-    """The serialized values when they were last found to have changed: what a commit that follows stores."""
-    _is_touched = False
-    _may_be_modified = False
-    """Whether anything was written, or handed out to who may change it; if not, there is nothing to store."""
-    _may_differ: AbstractSet[str] = NO_KEYS
-    """The keys whose values may differ from what is stored: assigned, deleted, or handed out to who may change them."""
+    __slots__ = ("_is_touched", "_may_be_modified", "_may_differ", "_snapshot", "_stored_data", "_values")
+
+    def __init__(self) -> None:
+        self._values: dict[str, Any] = {}
+        self._stored_data = NOTHING
+        self._is_touched = False
+        # Whether anything was written, or handed out to who may change it; if not, there is nothing to store.
+        self._may_be_modified = False
+        # The keys whose values may differ from what is stored: assigned, deleted, or handed out.
+        self._may_differ: AbstractSet[str] = NO_KEYS
+        # The serialized values when they were last found to have changed: what a commit that follows stores.
+        self._snapshot: bytes | None = None
 
     @abstractmethod
     def _before_read(self) -> None:
