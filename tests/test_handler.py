@@ -637,7 +637,7 @@ async def test_a_handler_that_is_cancelled_while_it_awaits_finish_still_answers(
         assert COOKIE in browser.cookies
 
 
-async def test_a_conflict_in_an_explicit_commit_answers_409_and_overwrites_nothing() -> None:
+async def test_a_conflict_in_an_explicit_commit_answers_409_and_overwrites_nothing(log_of: Any) -> None:
     class Slow(SessionMixin, RequestHandler):
         async def get(self) -> None:
             self.session["visits"] = 100
@@ -653,6 +653,9 @@ async def test_a_conflict_in_an_explicit_commit_answers_409_and_overwrites_nothi
 
         assert response.code == 409
         assert (await browser.fetch("/visits")).body.startswith(b'{"visits": 2')
+    (line,) = log_of(logging.ERROR)
+    assert line.startswith("409 GET /slow: Session ")
+    assert line.endswith("was changed by another request meanwhile. Load it again")
 
 
 async def test_a_second_commit_after_a_conflict_fails_again_under_fail() -> None:

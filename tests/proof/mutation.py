@@ -101,7 +101,7 @@ def _run_group(group: str, options: argparse.Namespace) -> bool:
     begun = time.monotonic()
     warm_up(files)
     tests = measure(files, modules, slowest=SLOWEST_TEST)
-    alone = judge("", None, sorted(tests.seconds), sum(tests.seconds.values()))
+    alone = judge("", None, sorted(tests.seconds))
     if alone.outcome != "survived":
         raise RuntimeError(f"the tests do not pass on the package as it is, in an order of their own: {alone}")
     counts: Counter[str] = Counter()
@@ -137,7 +137,7 @@ def _judged(module: str, tests: Tests, options: argparse.Namespace) -> Iterator[
             yield mutant, Verdict("survived", LISTED)
             continue
         chosen = tests.of(module, mutant.lines)
-        verdict = judge(module, mutant.source, chosen, sum(tests.seconds[test] for test in chosen))
+        verdict = judge(module, mutant.source, chosen)
         if verdict.by in tests.seconds:
             tests.kills[verdict.by] += 1
         yield mutant, verdict

@@ -112,16 +112,16 @@ def measure(files: list[str], modules: list[str], *, slowest: float) -> Tests:
     return tests
 
 
-def judge(module: str, source: str | None, tests: list[str], seconds: float) -> Verdict:
+def judge(module: str, source: str | None, tests: list[str], *, limit: float = 5.0) -> Verdict:
     """Run ``tests`` on the package with ``source`` in the place of ``module``; ``None``: on the package as it is.
 
-    ``seconds``: what they took on the package as it is. Three times that and a little more is their limit.
+    ``limit``: the seconds that any one of them may take, and that it may take to import them all.
     """
     if not tests:
         return Verdict("survived", "no test runs this line")
     # The likeliest by themselves, so that most mutants are killed before the files of the others are imported.
     for some in filter(None, (tests[:_LIKELIEST], tests[_LIKELIEST:])):
-        result = in_child(partial(_run_on_mutant, module, source, some), limit=5.0 + 3 * seconds)
+        result = in_child(partial(_run_on_mutant, module, source, some, limit), limit=limit)
         if result is None:
             return Verdict("timeout")
         if result["code"] != pytest.ExitCode.OK or result["ran"] != len(some):
@@ -163,10 +163,10 @@ def _be_child(work: Callable[[], Any], writing: int, limit: float) -> None:
         os._exit(code)
 
 
-def _run_on_mutant(module: str, source: str | None, tests: list[str]) -> dict[str, Any]:
+def _run_on_mutant(module: str, source: str | None, tests: list[str], limit: float) -> dict[str, Any]:
     if source is not None:
         sys.meta_path.insert(0, _Mutation(module, source))
-    chosen = _Chosen(tests)
+    chosen = _Chosen(tests, limit)
     code = _run_pytest(sorted({test.partition("::")[0] for test in tests}), [chosen])
     return {"code": int(code), "ran": chosen.ran, "failed": chosen.failed}
 
@@ -191,9 +191,10 @@ def _measured(files: list[str], modules: list[str]) -> dict[str, Any]:
 
 
 class _Chosen:
-    """Runs some of the tests that were collected, in an order of our own."""
+    """Runs some of the tests that were collected, in an order of our own, and ends the process when one takes long."""
 
-    def __init__(self, tests: list[str]) -> None:
+    def __init__(self, tests: list[str], limit: float) -> None:
+        self._limit = limit
         self._places = {test: place for place, test in enumerate(tests)}
         self.ran = 0
         self.failed = ""
@@ -202,6 +203,9 @@ class _Chosen:
         items[:] = sorted(
             (item for item in items if item.nodeid in self._places), key=lambda item: self._places[item.nodeid]
         )
+
+    def pytest_runtest_logstart(self) -> None:
+        signal.setitimer(signal.ITIMER_REAL, self._limit)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.ran += report.when == "teardown"

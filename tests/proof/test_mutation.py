@@ -27,7 +27,7 @@ sources = {
     "wrong where no test comes": (None, range(5, 6)),
 }
 verdicts = {
-    name: judge("tornado_session/sums.py", source, tests.of("tornado_session/sums.py", lines), seconds=-1.0)
+    name: judge("tornado_session/sums.py", source, tests.of("tornado_session/sums.py", lines), limit=2.0)
     for name, (source, lines) in sources.items()
 }
 print(json.dumps({name: [verdict.outcome, verdict.by] for name, verdict in verdicts.items()}))

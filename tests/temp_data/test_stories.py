@@ -275,6 +275,28 @@ async def test_a_304_consumes_nothing_and_the_next_page_does() -> None:
         assert await held(browser) == 0
 
 
+@pytest.mark.parametrize(
+    ("method", "status", "headers"), [("POST", 200, {}), ("GET", 201, {}), ("GET", 200, {"Etag": '"own"'})]
+)
+async def test_what_tornado_never_makes_a_304_consumes_whatever_etag_the_browser_has(
+    method: str, status: int, headers: dict[str, str]
+) -> None:
+    def answer(handler: Any) -> None:
+        handler.set_status(status)
+        for name, value in headers.items():
+            handler.set_header(name, value)
+        handler.write(handler.temp_data["notice"])
+
+    async with serve([*PAGES, ("/answer", page(answer))]) as site:
+        browser = await left(site)
+        body = "" if method == "POST" else None
+
+        response = await browser.fetch("/answer", method=method, body=body, headers={"If-None-Match": "*"})
+
+        assert (response.code, response.body) == (status, b"xxxxx")
+        assert await held(browser) == 0
+
+
 async def test_an_explicit_304_consumes_nothing() -> None:
     def not_modified(handler: Any) -> None:
         handler.temp_data.get("notice")
