@@ -115,7 +115,8 @@ class Exchange:
 
     @property
     def has_session(self) -> bool:
-        return self.session.is_available
+        session = self.session
+        return session._is_loaded and not session._is_unavailable and bool(session._values)
 
     @property
     def clock(self) -> Callable[[], float]:
@@ -125,6 +126,8 @@ class Exchange:
         return self._sessions.protector(*purposes)
 
     def set_cookie_line(self, line: str) -> None:
+        if not line.isascii() or "\n" in line or "\r" in line or "\0" in line:
+            raise ValueError("a Set-Cookie line has ASCII characters alone, and neither line breaks nor NUL")
         self._lines[line.partition("=")[0]] = line
 
     def warn(self, kind: str, message: str) -> None:
@@ -146,7 +149,8 @@ class Exchange:
 
     @property
     def _is_temp_data_blocked(self) -> bool:
-        return not self._sessions.temp_data.is_essential and not self._agreed()
+        sessions = self._sessions
+        return sessions.consent is not None and not sessions.temp_data.is_essential and not self._agreed()
 
     # -- the response -------------------------------------------------------------------------------------------------
 

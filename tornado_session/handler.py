@@ -126,7 +126,7 @@ class SessionMixin(_Handler):
         if self._held_response is not None:
             return self._done()
         if self._exchange is not None and not self._headers_written:
-            if self._temp_data is not None:
+            if self._temp_data is not None and not self._exchange.is_temp_data_done:
                 self._save_temp_data()
             self._write_headers()
         return super().flush(include_footers)
@@ -218,7 +218,7 @@ class SessionMixin(_Handler):
 
     def _save_temp_data(self, *, may_become_304: bool = False) -> None:
         assert self._exchange is not None
-        if self._temp_data is None or not self._temp_data.is_touched or self._exchange.is_temp_data_done:
+        if self._temp_data is None or not self._temp_data.is_touched:
             return
         self._exchange.save_temp_data(
             self._temp_data,
@@ -279,7 +279,10 @@ class SessionMixin(_Handler):
         assert self._exchange is not None
         lines, headers = self._exchange.cookie_lines(), self._headers
         for line in lines:
-            headers.add("Set-Cookie", line)  # Not self.add_header, which checks the line once more.
+            if "Set-Cookie" in headers:
+                headers.add("Set-Cookie", line)
+            else:
+                headers["Set-Cookie"] = line  # As add() does, but for matching the whole line against a pattern.
         is_temp_data_touched = self._temp_data is not None and self._temp_data.is_touched
         if lines or self._exchange.session._is_touched or is_temp_data_touched:
             headers["Vary"] = with_vary(headers["Vary"]) if "Vary" in headers else "Cookie"

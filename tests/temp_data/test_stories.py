@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +20,7 @@ from tornado_session import (
     TempDataProvider,
     TempDataTooLargeError,
 )
+from tornado_session.temp_data.contract import TempDataRequest
 
 NAME = ".Tornado.TempData"
 SMALL = {"chunk_size": 256, "max_size": 2560}
@@ -729,3 +730,35 @@ async def test_large_temp_data_with_a_cache_that_is_down_is_a_503_and_small_goes
         assert (await browser.fetch("/read")).body == b"0"
         assert (await browser.fetch("/stay?n=9000")).code == 503
         assert (await browser.fetch("/leave?n=5")).body == b"5"
+
+
+# -- the lines of cookies ---------------------------------------------------------------------------------------------
+
+
+async def test_what_the_handler_sets_itself_is_sent_beside_temp_data_whichever_way_it_is_set() -> None:
+    def set_three(handler: Any) -> None:
+        handler.add_header("Set-Cookie", "first=1")
+        handler.set_cookie("last", "3")
+        handler.temp_data["notice"] = "x" * 4500
+
+    async with serve([("/", page(set_three))]) as site:
+        response = await site.browser().fetch("/")
+
+    assert set_names(response) == ["first", NAME, f"{NAME}C1", f"{NAME}C2", "last"]
+
+
+@pytest.mark.parametrize("line", ["a=1\r\nX-Added: 1", "a=1\nX-Added: 1", "a=1\rX-Added: 1", "a=\x00", "a=\u20ac"])
+async def test_a_provider_s_line_that_no_header_carries_is_refused_before_anything_is_sent(line: str) -> None:
+    class SplittingProvider(TempDataProvider):
+        def load(self, request: TempDataRequest) -> dict[str, Any]:
+            return {}
+
+        def save(self, request: TempDataRequest, values: Mapping[str, Any]) -> None:
+            request.set_cookie_line(line)
+
+    async with serve(PAGES, temp_data=SplittingProvider()) as site:
+        response = await site.browser().fetch("/stay", method="POST", body="")
+
+    assert response.code == 500
+    assert response.headers.get_list("Set-Cookie") == []
+    assert "X-Added" not in response.headers

@@ -27,7 +27,7 @@ class TempDataRequest(Protocol):
 
     @property
     def has_session(self) -> bool:
-        """Whether the session was loaded, so that using it takes no trip and no error."""
+        """Whether the session was loaded and holds anything, so that a look into it takes no trip and no error."""
         ...
 
     @property
@@ -40,7 +40,10 @@ class TempDataRequest(Protocol):
         ...
 
     def set_cookie_line(self, line: str) -> None:
-        """Send this ``Set-Cookie`` line with the response, if it is not an error; the last one for a name counts."""
+        """Send this ``Set-Cookie`` line with the response, if it is not an error; the last one for a name counts.
+
+        Raises ``ValueError`` for characters that no header carries.
+        """
         ...
 
     def warn(self, kind: str, message: str) -> None:
