@@ -111,6 +111,8 @@ def same(one: Any, other: Any) -> bool:
     """Tell whether two values are equal and of the same types, all the way down."""
     if type(one) is not type(other):
         return False
+    if type(one) in _EXACT:
+        return bool(one == other)
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
     if isinstance(one, list | tuple):
@@ -191,6 +193,7 @@ def _datetime_to_ext(value: datetime, _depth: int, _plain: frozenset[type]) -> m
 
 
 _SAFE: Final = frozenset({type(None), bool, float, bytes})
+_EXACT: Final = frozenset({type(None), bool, int, str, bytes})
 _ALWAYS_TAKEN: Final = _SAFE | {int}
 _TEXT: Final = frozenset({str})
 _PLAIN: Final = _SAFE | {str, int}
