@@ -109,10 +109,9 @@ def check(value: Any, *, name: str) -> None:
 
 def same(one: Any, other: Any) -> bool:
     """Tell whether two values are equal and of the same types, all the way down."""
-    if type(one) is not type(other):
-        return False
-    if type(one) in _EXACT:
-        return bool(one == other)
+    kind = type(one)
+    if kind is not type(other) or kind in _EXACT:
+        return kind is type(other) and bool(one == other)
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
     if isinstance(one, list | tuple):
