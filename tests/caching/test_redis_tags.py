@@ -227,6 +227,33 @@ def test_an_entry_is_indexed_again_only_when_its_promise_runs_out(url: str, shar
     asyncio.run(use())
 
 
+def test_parallel_calls_get_their_answers_beside_one_that_has_to_be_indexed_again(url: str, sharded: bool) -> None:
+    async def use() -> None:
+        async with place(url, sharded=sharded) as here:
+            cache = here.cache
+            for key in ("lone", "plain", "empty"):
+                await cache.set(key, b"" if key == "empty" else key.encode(), SLIDING)
+            await cache.set("tagged", b"tagged", TAGGED)
+
+            for _ in range(2):
+                await let_the_promise_run_out(here, "tagged")
+                answers = await asyncio.gather(
+                    cache.get("lone"),
+                    cache.get("plain"),
+                    cache.get("tagged"),
+                    cache.get("missing"),
+                    cache.refresh("plain"),
+                    cache.refresh("missing"),
+                    cache.get("empty"),
+                )
+
+                found = [answer if isinstance(answer, bool) else answer and answer.value for answer in answers]
+                assert found == [b"lone", b"plain", b"tagged", None, True, False, b""]
+            assert await here.listed("red") == ["tagged"]
+
+    asyncio.run(use())
+
+
 def test_an_entry_whose_tag_changes_while_it_is_indexed_is_indexed_under_the_new_one(url: str, sharded: bool) -> None:
     async def use() -> None:
         async with place(url, sharded=sharded) as here:
