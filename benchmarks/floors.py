@@ -2,10 +2,12 @@
 
 import asyncio
 import base64
+import functools
 import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -60,8 +62,13 @@ def import_time(times: int) -> Floor:
         "print((time.process_time() - began) * 1e6)"
     )
     command = [sys.executable, "-c", program]
-    subprocess.run(command, check=True, capture_output=True)  # writes the byte code
-    outcomes = [float(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(times)]
+    with tempfile.TemporaryDirectory() as folder:
+        # Byte code of this very source, as an installed package has it, also where none is to be written beside it.
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+        environment["PYTHONPYCACHEPREFIX"] = folder
+        run = functools.partial(subprocess.run, command, check=True, capture_output=True, env=environment)
+        run()  # writes the byte code
+        outcomes = [float(run().stdout) for _ in range(times)]
     return _floor("import tornado_session, after tornado.web", outcomes)
 
 
