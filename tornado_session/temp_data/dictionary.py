@@ -20,18 +20,17 @@ class TempData(MutableMapping[str, Any]):
     request, or reports an error of the server. (ASP.NET Core: ``ITempDataDictionary``.)
     """
 
-    _entries: dict[str, tuple[str, Any]] | None = None
-    """By folded key: the key as it was written, and the value."""
-    _loaded: dict[str, Any]
-    _loaded_data: bytes | None = None
-    """What was loaded, serialized; kept only if something in it can change in place."""
-    _may_have_changed = False
+    __slots__ = ("_before_write", "_entries", "_kept", "_load", "_loaded", "_loaded_data", "_may_have_changed", "_read")
 
     def __init__(self, load: Callable[[], Mapping[str, Any]], before_write: Callable[[], None]) -> None:
         self._load = load
         self._before_write = before_write
+        self._entries: dict[str, tuple[str, Any]] | None = None  # By folded key: the key as it was written, the value.
+        self._loaded: dict[str, Any] = {}
+        self._loaded_data: bytes | None = None  # Kept only if something in it can change in place.
         self._read: set[str] = set()
         self._kept: set[str] = set()
+        self._may_have_changed = False
 
     def __repr__(self) -> str:
         return "<TempData, not touched>" if self._entries is None else f"<TempData with {len(self._entries)} keys>"
