@@ -175,6 +175,20 @@ async def test_a_session_cookie_without_consent_is_treated_as_absent_and_found_a
     assert again.body == b'{"visits": 2, "reason": null}'
 
 
+async def test_without_consent_nobody_looks_at_the_cookie(log_of: Any) -> None:
+    async with serve([("/", Blocked)], consent=agreed) as site:
+        browser = site.browser()
+        browser.set_cookie(COOKIE, "forged")
+
+        await browser.fetch("/")
+        without = [line for line in log_of(logging.WARNING) if "did not open" in line]
+        browser.set_cookie("consent", "yes")
+        await browser.fetch("/")
+
+        assert without == []
+    assert len([line for line in log_of(logging.WARNING) if "did not open" in line]) == 1
+
+
 async def test_an_essential_cookie_needs_no_consent_and_asks_nobody() -> None:
     def fail(handler: RequestHandler) -> bool:
         raise AssertionError("nobody needs to be asked")
@@ -307,6 +321,12 @@ async def test_cookies_beside_ours_that_no_parser_likes_do_no_harm() -> None:
         ("/", {"Cache-Control": "No-Store, no-transform"}, "Cookie", "No-Store, no-transform"),
         ("/", {"Cache-Control": "public, max-age=60, no-transform"}, "Cookie", "no-transform, no-store"),
         ("/", {"Cache-Control": 'private="a", s-maxage=1'}, "Cookie", 'private="a", no-store'),
+        (
+            "/",
+            {"Cache-Control": "immutable, Stale-While-Revalidate=1, stale-if-error = 1, must-revalidate"},
+            "Cookie",
+            "must-revalidate, no-store",
+        ),
     ],
 )
 async def test_vary_and_cache_control_say_what_depends_on_the_cookie(

@@ -314,6 +314,12 @@ async def test_a_response_that_waits_for_its_session_cannot_be_changed_any_more(
     assert site.cache.calls == ["add"]
 
 
+async def test_an_error_page_that_comes_too_late_is_said_in_the_log(log_of: Any) -> None:
+    await Held.response(lambda handler: handler.send_error(500))
+
+    assert log_of(logging.ERROR) == ["Cannot send an error page: the response was finished before."]
+
+
 async def test_cookies_set_before_a_held_response_stay() -> None:
     class Handler(Page):
         def get(self) -> None:
@@ -702,6 +708,18 @@ async def test_temp_data_that_is_touched_before_super_prepare_does_not_keep_the_
 async def test_the_mixin_behind_the_handler_class_is_refused_when_the_class_is_made() -> None:
     with pytest.raises(ConfigurationError, match=r"write class Wrong\(SessionMixin, \.\.\.\)"):
         type("Wrong", (RequestHandler, SessionMixin), {})
+
+
+def test_what_a_class_says_to_another_mixin_reaches_it() -> None:
+    class Named:
+        def __init_subclass__(cls, *, title: str, **kwargs: Any) -> None:
+            super().__init_subclass__(**kwargs)
+            cls.title = title  # type: ignore[attr-defined]
+
+    class Handler(SessionMixin, Named, RequestHandler, title="shop"):  # type: ignore[call-arg,unused-ignore]
+        pass
+
+    assert Handler.title == "shop"  # type: ignore[attr-defined]
 
 
 async def test_prepare_of_a_class_further_along_is_awaited_too() -> None:

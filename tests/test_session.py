@@ -125,8 +125,10 @@ async def test_what_cannot_be_kept_is_refused_at_assignment_and_named(value: Any
 async def test_a_key_that_is_not_text_is_refused(key: Any) -> None:
     session = await Place().new_session()
 
-    with pytest.raises(SerializationError, match="the keys of a session are text"):
+    with pytest.raises(SerializationError, match="the keys of a session are text") as caught:
         session[key] = 1
+
+    assert caught.value.type_name == type(key).__name__
 
 
 @pytest.mark.parametrize("key", ["\ud800", "a\udfff"])

@@ -252,6 +252,26 @@ async def test_a_site_without_xsrf_cookies_gets_none() -> None:
         assert set(browser.cookies) == {COOKIE}
 
 
+async def test_a_token_that_was_asked_for_before_is_renewed_in_the_same_request() -> None:
+    class Asking(Handler):
+        async def post(self) -> None:
+            before = self.xsrf_token
+            await self.session.regenerate(owner=OWNER)
+            assert self.xsrf_token != before
+            self.write(self.xsrf_token)
+
+    async with serve([*ROUTES, ("/asking", Asking)], app_settings={"xsrf_cookies": True}) as site:
+        browser = site.browser()
+        token = (await browser.fetch("/form")).body.decode()
+
+        answer = await browser.fetch("/asking", method="POST", body=f"_xsrf={token}")
+
+        assert answer.code == 200
+        new_token = answer.body.decode()
+        assert (await browser.fetch("/form", method="POST", body=f"_xsrf={token}")).code == 403
+        assert (await browser.fetch("/form", method="POST", body=f"_xsrf={new_token}")).code == 200
+
+
 async def test_a_site_that_checks_its_tokens_itself_has_them_renewed_too() -> None:
     async with serve(ROUTES) as site:
         browser = site.browser()

@@ -28,7 +28,7 @@ from tests.proof.mutation_runner import Tests, Verdict, judge, measure, prepare,
 ROOT = Path(__file__).parents[2]
 SURVIVORS = Path(__file__).with_name("survivors.md")
 ENOUGH = 0.9
-SLOWEST_TEST = 0.5
+SLOWEST_TEST = 1.0
 LISTED = "listed"
 _IN_COPY = "TORNADO_SESSION_MUTATION_COPY"
 

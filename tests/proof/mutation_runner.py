@@ -27,7 +27,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 PROFILE: Final = "mutation"
-MOST_SECONDS: Final = 20.0
+MOST_SECONDS: Final = 12.0
 _MOST_MEMORY: Final = 4 * 2**30
 _LIKELIEST: Final = 8
 _OPTIONS: Final = ["--rootdir", ".", "-x", "-q", "-p", "no:cacheprovider", "--tb=no", "--no-header"]

@@ -133,7 +133,7 @@ async def test_a_redirect_keeps_what_was_read_if_it_is_to(keep: bool, expected: 
         assert (await browser.fetch("/redirect")).body == expected
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308, 399])
 async def test_every_status_that_redirects_keeps(status: int) -> None:
     def redirect(handler: Any) -> None:
         handler.temp_data.get("notice")
