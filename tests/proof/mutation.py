@@ -43,6 +43,7 @@ SESSION_TESTS = [
     "tests/test_session.py",
     "tests/test_session_cookie.py",
     "tests/test_sign_in.py",
+    "tests/test_stored_sessions.py",
     "tests/test_turns.py",
     "tests/test_websocket.py",
     "tests/temp_data/test_field_and_flash.py",
