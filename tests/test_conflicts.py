@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from tornado.web import RequestHandler
 
-from tests.conftest import serve
+from tests.conftest import SECRET, serve
 from tests.test_session import Place
 from tests.visits import Browser, Visit, make_sessions
-from tornado_session import MemoryCache, SessionConflictError, SessionMixin, SessionOptions
+from tornado_session import MemoryCache, SessionConflictError, SessionMixin, SessionOptions, session_settings
 from tornado_session.deadline import begin
 from tornado_session.merge import merge, merge_one
 from tornado_session.turns import Turns
@@ -194,6 +194,42 @@ async def test_three_conflicts_in_a_row_are_merged_one_after_the_other() -> None
     await slow.finish()
 
     assert await place.browser.read() == {"start": 1, "slow": 1, "one": 1, "two": 1, "three": 1}
+
+
+def rotated(place: Place) -> Browser:
+    """The same browser, at an application whose current key is another one."""
+    settings = session_settings(
+        cache=place.cache,
+        cookie_secret={0: SECRET, 1: "another secret of the site"},
+        key_version=1,
+        session=place.sessions.options,
+        clock=place.clock,
+    )
+    return Browser(settings["sessions"], dict(place.browser.cookies))
+
+
+async def test_what_is_only_written_anew_under_a_new_key_gives_way_to_what_others_changed() -> None:
+    place = Place(on_conflict="fail", encrypt=True)
+    await place.browser.write(a=1)
+    reader = await rotated(place).begin()
+    await place.browser.write(b=2)
+
+    await reader.finish()
+
+    assert await rotated(place).read() == {"a": 1, "b": 2}
+
+
+async def test_what_is_changed_under_a_new_key_meets_the_changes_of_others_as_any_other() -> None:
+    place = Place(on_conflict="fail", encrypt=True)
+    await place.browser.write(a=1)
+    writer = await rotated(place).begin()
+    await place.browser.write(b=2)
+    writer.session["c"] = 3
+
+    with pytest.raises(SessionConflictError):
+        await writer.finish()
+
+    assert await place.browser.copy().read() == {"a": 1, "b": 2}
 
 
 def test_merge_keeps_the_objects_that_the_handler_holds() -> None:

@@ -16,6 +16,7 @@ from tornado.websocket import WebSocketHandler, websocket_connect
 from tests.conftest import Site, serve
 from tornado_session import (
     ConfigurationError,
+    CookieTempDataProvider,
     MemoryCache,
     ResponseStartedError,
     SessionConflictError,
@@ -208,6 +209,33 @@ async def test_an_awaiting_handler_resumes_after_its_response_was_sent() -> None
         await site.browser().fetch("/")
 
     assert resumed == [["stored"]]
+
+
+@pytest.mark.parametrize("wait", ["finish", "flush"])
+async def test_an_awaiting_handler_resumes_whatever_became_of_its_response(wait: str) -> None:
+    resumed: list[int] = []
+
+    class Handler(Page):
+        async def get(self) -> None:
+            self.change()
+            if wait == "finish":
+                self.temp_data["notice"] = "x" * 20_000  # More than is allowed: the response is an error page.
+                await self.finish("body")
+            else:
+                sent = self.finish("body")
+                await self.flush()
+                await sent
+            resumed.append(self.get_status())
+
+    provider = CookieTempDataProvider(overflow="error")
+    async with serve([("/", Handler)], temp_data=provider) as site:
+        response = await site.browser().fetch("/")
+        for _ in range(100):
+            await asyncio.sleep(0.01)
+            if resumed:
+                break
+
+    assert resumed == [response.code] == [500 if wait == "finish" else 200]
 
 
 async def test_a_redirect_in_prepare_keeps_the_verb_from_running() -> None:

@@ -1,4 +1,4 @@
-"""What an earlier release has sent to a browser and stored in a cache goes on: cookies and records outlive a release."""
+"""What an earlier release has sent to a browser and stored in a cache goes on: both outlive a release."""
 
 from datetime import UTC, datetime
 from typing import Any
