@@ -149,7 +149,7 @@ def reasons() -> dict[tuple[str, str], str]:
     found = {}
     for line in SURVIVORS.read_text().splitlines():
         cells = [cell.strip().strip("`").replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line)]
-        if len(cells) == 6 and cells[4]:
+        if len(cells) == 6 and cells[1].endswith(".py"):
             found[cells[2], cells[3]] = cells[4]
     return found
 
