@@ -80,10 +80,11 @@ def dumps_changed(values: dict[str, Any], stored: bytes, keys: AbstractSet[str],
     Only what may have changed is serialized anew; the rest is taken over as it is, whatever it takes.
     """
     kept = _decode_raw(stored)
+    wire: dict[str, Any] = dict(kept) if list(kept) == list(values) else {key: kept.get(key, _LOST) for key in values}
     try:
-        data = _encode(
-            {key: _to_wire(value, MAX_DEPTH - 1, _PLAIN) if key in keys else kept[key] for key, value in values.items()}
-        )
+        for key in keys & values.keys():
+            wire[key] = _to_wire(values[key], MAX_DEPTH - 1, _PLAIN)
+        data = _encode(wire)
     except (OverflowError, _RefusedError, UnicodeEncodeError):
         data = dumps(values, name=name)
     return data if data != stored and _differ(values, kept, keys) else None
@@ -229,6 +230,8 @@ def _from_ext(code: int, data: memoryview) -> Any:
 
 _decode = msgspec.msgpack.Decoder(ext_hook=_from_ext).decode
 _decode_dict: Final = msgspec.msgpack.Decoder(dict[str, Any], ext_hook=_from_ext).decode
+_LOST: Final = object()
+"""A value that is neither kept nor serialized anew, which cannot be: the encoder would refuse it."""
 _decode_raw: Final = msgspec.msgpack.Decoder(dict[str, msgspec.Raw]).decode
 
 
