@@ -163,6 +163,32 @@ async def test_labels_are_merged_like_a_key(one: str | None, other: str | None, 
     assert (await place.browser.begin()).session.label == merged
 
 
+async def test_commits_of_different_sessions_do_not_wait_for_each_other() -> None:
+    place = Place()
+    other = Browser(place.sessions)
+    await place.browser.write(a=1)
+    await other.write(b=1)
+    replace, goes_on = place.memory.replace, asyncio.Event()
+    (slow_key, _) = await place.payloads()
+
+    async def slow_replace(key: str, *args: Any, **kwargs: Any) -> Any:
+        if key == slow_key:
+            await goes_on.wait()
+        return await replace(key, *args, **kwargs)
+
+    place.memory.replace = slow_replace  # type: ignore[method-assign]
+    visits = [await browser.begin() for browser in (place.browser, other)]
+    for visit in visits:
+        visit.session["c"] = 1
+    commits = [asyncio.create_task(visit.finish()) for visit in visits]
+    done, waiting = await asyncio.wait(commits, return_when=asyncio.FIRST_COMPLETED, timeout=5)
+
+    assert (len(done), len(waiting)) == (1, 1)
+    goes_on.set()
+    await asyncio.gather(*commits)
+    assert (await place.browser.read(), await other.read()) == ({"a": 1, "c": 1}, {"b": 1, "c": 1})
+
+
 async def test_a_request_sees_after_its_commit_what_was_merged() -> None:
     place = Place()
     await place.browser.write(a=1)

@@ -295,6 +295,20 @@ async def test_what_changes_nothing_is_not_stored(use: Callable[[Session], None]
     assert place.calls == ["get"]
 
 
+async def test_what_cannot_be_kept_is_refused_and_named_also_when_it_was_put_in_place_into_what_can() -> None:
+    place = Place()
+    await place.browser.write(list=[1], count=1)
+    visit = await place.browser.begin()
+    visit.session["list"].append(object())
+
+    with pytest.raises(SerializationError, match=r"^session\['list'\]\[1\] is of type object"):
+        await visit.session.commit()
+    with pytest.raises(SerializationError, match=r"^session\['list'\]\[1\] is of type object"):
+        await visit.session.modify("count", lambda count: count + 1)
+
+    assert await place.browser.read() == {"list": [1], "count": 1}
+
+
 async def test_the_result_of_modify_is_watched_for_changes_in_place() -> None:
     place = Place()
     await place.browser.write(cart=[1])
@@ -506,9 +520,12 @@ async def test_a_session_that_outlived_a_lifetime_chosen_later_is_replaced() -> 
     place.clock.advance(15 * MINUTE)
     stricter = Browser(make_sessions(place.cache, place.clock, lifetime=10 * MINUTE), place.browser.cookies)
 
+    place.cache.calls.clear()
+
     visit = await stricter.write(b=2)
 
     assert visit.session.is_expired
+    assert place.calls == ["get", "replace"]
     assert await stricter.read() == {"b": 2}
 
 
@@ -670,6 +687,7 @@ async def test_what_begins_after_an_end_in_the_same_request_is_a_session_of_its_
             visit.session.clear()
             await visit.session.commit()
         assert (dict(visit.session), visit.session.is_new, visit.session.is_modified) == ({}, True, False)
+        assert visit.session.expires == place.clock.now() + 20 * MINUTE
 
         visit.session["b"] = 2
         ids.append(visit.session.id)
@@ -766,6 +784,7 @@ async def test_reload_finds_the_end_of_a_session_and_what_began_after_it_is_anot
     await place.browser.copy().write(b=2)
 
     await visit.session.reload()
+    assert (visit.session.is_ended, dict(visit.session)) == (True, {})
     visit.session["c"] = 3
     await visit.finish()
 
@@ -837,11 +856,28 @@ async def test_modify_stores_at_once_with_other_changes_and_returns_the_new_valu
     place = Place()
     visit = await place.browser.begin()
     visit.session["other"] = 1
+    assert visit.session.is_modified
 
     assert await visit.session.modify("count", lambda count: count + 1, 0) == 1
     assert await visit.session.modify("count", lambda count: count + 1) == 2
     assert place.calls == ["add", "replace"]
     assert dict(visit.session) == {"other": 1, "count": 2}
+
+
+async def test_modify_over_a_cache_that_never_waits_stores_at_once_and_is_applied_once() -> None:
+    clock = FakeClock()
+    browser = Browser(make_sessions(MemoryCache(clock=clock), clock))
+    await browser.write(count=0)
+    visit = await browser.begin()
+    applied: list[int] = []
+
+    def increment(count: int) -> int:
+        applied.append(count)
+        return count + 1
+
+    assert await visit.session.modify("count", increment) == 1
+
+    assert (applied, await browser.copy().read()) == ([0], {"count": 1})
 
 
 async def test_an_exception_in_modify_stores_nothing_and_leaves_the_value() -> None:
@@ -908,6 +944,28 @@ async def test_modify_that_is_overtaken_ten_times_says_so_and_loses_nothing_sile
 
     with pytest.raises(SessionConflictError, match="changed by others 10 times"):
         await visit.session.modify("count", lambda count: count + 1)
+
+
+@pytest.mark.parametrize("policy", ["merge", "last_write_wins", "fail"])
+async def test_a_commit_that_is_overtaken_ten_times_is_an_error_unless_the_last_write_wins(
+    policy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tornado_session.session_state._FIRST_PAUSE", 0)
+    place = Place(on_conflict=policy)
+    await place.browser.write(a=1)
+    visit = await place.browser.begin()
+    visit.session["a"] = 2
+
+    async def overtaken(*_: Any, **__: Any) -> None:
+        return None
+
+    monkeypatch.setattr(place.memory, "replace", overtaken)
+
+    if policy == "last_write_wins":
+        await visit.session.commit()
+    else:
+        with pytest.raises(SessionConflictError):
+            await visit.session.commit()
 
 
 async def test_a_move_that_is_overtaken_ten_times_under_last_write_wins_leaves_the_old_session_alone(
@@ -1019,6 +1077,20 @@ async def test_a_payload_stored_in_clear_does_not_count_where_encryption_is_aske
     await visit.finish()
 
     assert await encrypted.read() == {"role": "guest"}
+
+
+async def test_a_payload_that_was_stored_in_clear_meanwhile_is_no_hindrance_where_encryption_is_asked_for() -> None:
+    place = Place()
+    await place.browser.write(a=1)
+    place.clock.advance(20 * MINUTE)
+    encrypted = Browser(make_sessions(place.cache, place.clock, encrypt=True), dict(place.browser.cookies))
+    visit = await encrypted.begin()
+    await place.browser.write(b=2)
+    visit.session["c"] = 3
+
+    await visit.finish()
+
+    assert await encrypted.read() == {"c": 3}
 
 
 async def test_what_was_encrypted_is_still_read_when_encryption_is_switched_off() -> None:

@@ -12,6 +12,7 @@ from tornado.web import RequestHandler
 from tests.conftest import Site, serve
 from tests.interleaving import SteppedCache
 from tests.test_handler import COOKIE
+from tests.test_session import Place
 from tests.visits import MINUTE, Browser, make_sessions
 from tornado_session import (
     CacheError,
@@ -176,6 +177,21 @@ async def test_regenerate_keeps_the_owner_unless_told_and_none_makes_it_nobodys(
 
     assert (visit.session.owner, await listed(sessions)) == (None, [])
     assert await browser.read() == {"a": 1}
+
+
+async def test_what_is_written_after_signing_in_is_one_more_trip() -> None:
+    place = Place()
+    await place.browser.write(cart=1)
+    visit = await place.browser.begin()
+    await visit.session.regenerate(owner=OWNER)
+    assert len(visit.session.id) == 22
+    place.cache.calls.clear()
+
+    visit.session["seen"] = True
+    await visit.finish()
+
+    assert place.calls == ["replace"]
+    assert await place.browser.read() == {"cart": 1, "seen": True}
 
 
 async def test_regenerate_without_anything_stored_stores_nothing() -> None:
