@@ -12,7 +12,14 @@ from tornado.web import RequestHandler
 from tests.conftest import SECRET, serve
 from tests.test_session import Place
 from tests.visits import Browser, Visit, make_sessions
-from tornado_session import MemoryCache, SessionConflictError, SessionMixin, SessionOptions, session_settings
+from tornado_session import (
+    CacheError,
+    MemoryCache,
+    SessionConflictError,
+    SessionMixin,
+    SessionOptions,
+    session_settings,
+)
 from tornado_session.deadline import begin
 from tornado_session.merge import merge, merge_one
 from tornado_session.turns import Turns
@@ -161,6 +168,61 @@ async def test_labels_are_merged_like_a_key(one: str | None, other: str | None, 
     await both(place, labelled(one), labelled(other))
 
     assert (await place.browser.begin()).session.label == merged
+
+
+@pytest.mark.parametrize(
+    ("policy", "ours", "label"),
+    [
+        ("merge", None, "Phone"),
+        ("merge", "Laptop", "Laptop"),
+        ("last_write_wins", None, "Tablet"),
+        ("last_write_wins", "Laptop", "Laptop"),
+    ],
+)
+async def test_a_label_that_another_request_changed_stays_unless_this_one_changed_it_too_or_the_last_write_wins(
+    policy: str, ours: str | None, label: str
+) -> None:
+    place = Place(on_conflict=policy)
+
+    def change(key: str, label: str | None) -> Any:
+        def apply(session: Any) -> None:
+            session[key] = 1
+            if label:
+                session.label = label
+
+        return apply
+
+    visit = await place.browser.begin()
+    change("a", "Tablet")(visit.session)
+    await visit.finish()
+
+    await both(place, change("b", "Phone"), change("c", ours))
+
+    assert (await place.browser.begin()).session.label == label
+
+
+async def test_a_commit_that_met_a_conflict_and_then_no_cache_can_be_tried_again() -> None:
+    place = Place()
+    await place.browser.write(a=1, gone=1)
+    visit = await place.browser.begin()
+    visit.session["mine"] = 1
+    del visit.session["gone"]
+    await place.browser.copy().write(theirs=1)
+    load = place.memory.get
+
+    async def load_once(*args: Any, **kwargs: Any) -> Any:
+        place.cache.fail = {"replace"}
+        return await load(*args, **kwargs)
+
+    place.memory.get = load_once  # type: ignore[method-assign]
+    with pytest.raises(CacheError):
+        await visit.session.commit()
+    place.memory.get = load  # type: ignore[method-assign]
+    place.cache.fail = set()
+    assert visit.session.is_modified
+    await visit.session.commit()
+
+    assert await place.browser.read() == {"a": 1, "theirs": 1, "mine": 1}
 
 
 async def test_commits_of_different_sessions_do_not_wait_for_each_other() -> None:

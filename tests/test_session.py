@@ -814,6 +814,19 @@ async def test_load_again_is_no_trip() -> None:
     assert place.calls == []
 
 
+async def test_load_on_demand_starts_the_idle_timeout_anew() -> None:
+    place = Place()
+    await place.browser.write(a=1)
+    place.clock.advance(15 * MINUTE)
+    visit = place.browser.visit()
+
+    await visit.session.load()
+
+    assert visit.session.expires == place.clock.now() + 20 * MINUTE
+    place.clock.advance(15 * MINUTE)
+    assert await place.browser.read() == {"a": 1}
+
+
 async def test_an_ended_session_keeps_quiet_and_says_so_once_at_info(log_of: Any) -> None:
     place = Place()
     written = await place.browser.write(a=1)
