@@ -1029,6 +1029,18 @@ async def test_an_owner_is_text_that_is_not_empty(owner: Any) -> None:
         await session.regenerate(owner=owner)
 
 
+async def test_an_owner_that_cannot_be_stored_is_refused_before_the_session_moves() -> None:
+    place = Place()
+    await place.browser.write(a=1)
+    visit = await place.browser.begin()
+    place.cache.calls.clear()
+
+    with pytest.raises(SerializationError, match="^owner is text with lone surrogates"):
+        await visit.session.regenerate(owner="\ud800")
+
+    assert (visit.session.owner, visit.session.is_modified, place.calls) == (None, False, [])
+
+
 async def test_a_session_that_is_too_large_is_refused_naming_its_largest_keys_and_no_value() -> None:
     place = Place(max_size=1000)
     visit = await place.browser.begin()
