@@ -238,6 +238,31 @@ async def test_an_awaiting_handler_resumes_whatever_became_of_its_response(wait:
     assert resumed == [response.code] == [500 if wait == "finish" else 200]
 
 
+async def test_a_handler_that_never_looks_at_its_session_finishes_with_its_body() -> None:
+    class Handler(SessionMixin, RequestHandler):
+        def get(self) -> None:
+            self.finish("body")
+
+    async with serve([("/", Handler)]) as site:
+        response = await site.browser().fetch("/")
+
+        assert (response.code, response.body, site.calls) == (200, b"body", [])
+
+
+@pytest.mark.parametrize("writes", [False, True])
+async def test_an_error_page_that_names_no_status_is_a_500_and_stores_nothing(writes: bool) -> None:
+    class Handler(Page):
+        def get(self) -> None:
+            if writes:
+                self.change()
+            self.send_error()
+
+    async with serve([("/", Handler)]) as site:
+        response = await site.browser().fetch("/")
+
+        assert (response.code, site.calls) == (500, [])
+
+
 async def test_a_redirect_in_prepare_keeps_the_verb_from_running() -> None:
     async with serve([("/", RedirectInPrepare), ("/visits", Visits)]) as site:
         RedirectInPrepare.ran_verb = False
