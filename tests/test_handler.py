@@ -297,6 +297,8 @@ async def test_an_unhandled_error_answers_with_its_status_and_stores_nothing(cap
         assert "Set-Cookie" not in response.headers
         assert site.calls == []
     assert [record.getMessage()[:9] for record in caplog.records if record.name == "tornado.access"] == ["500 GET /"]
+    assert "Traceback (most recent call last)" in caplog.text
+    assert "RuntimeError: mistake" in caplog.text
 
 
 class Held:

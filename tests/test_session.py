@@ -1035,7 +1035,7 @@ async def test_an_owner_that_cannot_be_stored_is_refused_before_the_session_move
     visit = await place.browser.begin()
     place.cache.calls.clear()
 
-    with pytest.raises(SerializationError, match="^owner is text with lone surrogates"):
+    with pytest.raises(SerializationError, match=r"^owner is text with lone surrogates"):
         await visit.session.regenerate(owner="\ud800")
 
     assert (visit.session.owner, visit.session.is_modified, place.calls) == (None, False, [])

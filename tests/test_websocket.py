@@ -20,6 +20,7 @@ from tornado_session import (
     SessionMixin,
     SessionNotLoadedError,
     SessionOptions,
+    SessionTempDataProvider,
 )
 from tornado_session.testing import CookieClient
 
@@ -294,6 +295,29 @@ async def test_a_socket_with_autoload_off_is_upgraded_and_loads_on_demand() -> N
         assert await connection.read_message() == "done"
         assert b'"visits": 11' in (await browser.fetch("/visits")).body
         connection.close()
+
+
+async def test_temp_data_in_the_session_that_is_read_before_the_upgrade_is_consumed_with_it() -> None:
+    class Noticed(Socket):
+        async def prepare(self) -> None:
+            await super().prepare()
+            self.notice = self.temp_data.get("notice")
+
+        async def open(self, *args: str, **kwargs: str) -> None:
+            await self.write_message(str(self.notice))
+
+    class Notice(SessionMixin, RequestHandler):
+        def get(self) -> None:
+            self.temp_data["notice"] = "hello"
+
+    async with serve([("/notice", Notice), ("/ws", Noticed)], temp_data=SessionTempDataProvider()) as site:
+        browser = site.browser()
+        await browser.fetch("/notice")
+
+        for expected in ("hello", "None"):
+            connection = await connect(site, browser)
+            assert await connection.read_message() == expected
+            connection.close()
 
 
 async def test_temp_data_read_before_the_upgrade_is_consumed_with_the_101() -> None:
