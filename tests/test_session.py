@@ -1,5 +1,6 @@
 """A session as a mapping, what it tells about itself, when it ends, and how often it asks the cache."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from datetime import UTC, date, datetime, timedelta
@@ -747,6 +748,19 @@ async def test_reload_drops_local_changes_and_takes_those_of_others() -> None:
     assert not visit.session.is_modified
 
 
+async def test_a_response_that_ends_during_a_reload_does_not_undo_what_others_wrote() -> None:
+    place = Place()
+    await place.browser.write(ours=1, theirs=1)
+    visit = await place.browser.begin()
+    await place.browser.copy().write(theirs=2)
+    visit.session["ours"] = 2
+    place.cache.delay = timedelta(milliseconds=1)
+
+    await asyncio.gather(visit.session.reload(), visit.finish())
+
+    assert (await place.browser.read())["theirs"] == 2
+
+
 async def test_reload_does_not_move_the_idle_timeout() -> None:
     place = Place()
     await place.browser.write(a=1)
@@ -1060,6 +1074,20 @@ async def test_a_move_of_a_session_that_became_too_large_keeps_the_old_one() -> 
     place = Place(max_size=1000)
     await place.browser.write(a=1)
     visit = await place.browser.begin()
+    visit.session["large"] = "l" * 1000
+
+    with pytest.raises(SessionTooLargeError):
+        await visit.session.regenerate()
+
+    assert await place.browser.read() == {"a": 1}
+
+
+async def test_a_move_counts_what_was_written_after_is_modified_was_asked() -> None:
+    place = Place(max_size=1000)
+    await place.browser.write(a=1)
+    visit = await place.browser.begin()
+    visit.session["a"] = 2
+    assert visit.session.is_modified
     visit.session["large"] = "l" * 1000
 
     with pytest.raises(SessionTooLargeError):

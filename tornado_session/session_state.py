@@ -151,7 +151,7 @@ class SessionState(SessionValues):
         self._take(stored.record, stored.version)
         self._expires = stored.entry.expires
         self._values = stored.record.values
-        self._may_differ = NO_KEYS
+        self._may_differ, self._snapshot = NO_KEYS, None
         self._is_new = self._is_expired = self._was_cleared = self._may_be_modified = False
 
     def _lose(self, stored: StoredSession | None) -> None:
@@ -210,6 +210,7 @@ class SessionState(SessionValues):
         # visitor who is signed out, never two live sessions. Whoever revokes the owner's sessions in between finds the
         # mark, the new record, or both; and if it took the mark, the new record goes too.
         old = self._cache_key
+        self._snapshot = None  # Much may have changed since it was last asked whether anything has.
         await self._in_turn(self._mark_moved)
         if self._is_ended:
             return
