@@ -22,6 +22,7 @@ from tornado_session import (
 )
 from tornado_session.deadline import begin
 from tornado_session.merge import merge, merge_one
+from tornado_session.testing import FakeClock
 from tornado_session.turns import Turns
 
 PARALLEL = 64
@@ -517,6 +518,35 @@ async def test_what_is_thrown_into_the_rest_of_a_coroutine_reaches_it() -> None:
     await task
 
     assert seen == ["cancelled", "over"]
+
+
+class Contested(MemoryCache):
+    """A memory cache that another thread shares, which writes just before each of the next ``contests`` replaces."""
+
+    never_waits = True
+    contests = 0
+
+    async def replace(self, key: str, value: bytes, options: Any, *, version: int | None = None) -> int | None:
+        if self.contests:
+            self.contests -= 1
+            entry = await self.get(key)
+            assert entry is not None
+            await super().replace(key, entry.value, options)
+        return await super().replace(key, value, options, version=version)
+
+
+async def test_what_meets_another_thread_in_a_cache_that_never_waits_is_stored_without_waiting() -> None:
+    clock = FakeClock()
+    cache = Contested(clock=clock)
+    browser = Browser(make_sessions(cache, clock))
+    await browser.write(a=1)
+    visit = await browser.begin()
+    visit.session["a"] = 2
+    cache.contests = 5
+
+    assert begin(visit.session.commit()) is None
+
+    assert (cache.contests, await browser.read()) == (0, {"a": 2})
 
 
 # -- storms ------------------------------------------------------------------------------------------------------------

@@ -239,7 +239,9 @@ class SessionState(SessionValues):
         """Try ``store`` with what is to be stored until no other request comes in between, or the session has ended."""
         values = self._values
         for attempt in range(_MOST_TRIES):
-            if attempt > 1:
+            # Where nothing waits, only another thread can come in between, and this request's other tasks must not: no
+            # lock keeps them out.
+            if attempt > 1 and not self._store.never_waits:
                 await _pause(attempt)
             if await store(values if change is None else change(values)):
                 return
