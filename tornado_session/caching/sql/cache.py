@@ -24,7 +24,7 @@ from tornado_session.caching.sql.failures import is_table_missing
 from tornado_session.caching.sql.rows import Parameters, encode_key, instant, written
 from tornado_session.caching.sql.sweeper import Sweeper
 from tornado_session.caching.sql.table import define_table
-from tornado_session.caching.sql.turns import Turns
+from tornado_session.caching.sql.semaphores import LoopSemaphores
 from tornado_session.errors import CacheError, ConfigurationError
 
 Write = Callable[[Parameters, Connection], int]
@@ -74,7 +74,7 @@ class SQLCache(DistributedCache):
         self._database = Database(engine, self._dialect, max_connections or self._dialect.max_connections)
         self._sweeper = Sweeper(self._database, self._dialect, sweep_interval)
         self._is_ready = False
-        self._creation = Turns(1)
+        self._creation = LoopSemaphores(1)
 
     async def create_table(self) -> None:
         """Create the table and its indexes where they are missing; several processes may do so at once.

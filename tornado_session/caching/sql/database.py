@@ -14,7 +14,7 @@ from sqlalchemy.schema import ExecutableDDLElement
 from tornado_session.caching.sql.dialect import Dialect
 from tornado_session.caching.sql.failures import Failure, Kind
 from tornado_session.caching.sql.progress import Progress
-from tornado_session.caching.sql.turns import Turns
+from tornado_session.caching.sql.semaphores import LoopSemaphores
 from tornado_session.errors import CacheError
 
 Result = TypeVar("Result")
@@ -38,10 +38,10 @@ class Database:
         self._engine = engine.execution_options(**options)
         _keep_out_of_the_log(self._engine)
         self._dialect = dialect
-        self._turns = Turns(max_connections)
+        self._connections = LoopSemaphores(max_connections)
         # A database in memory is one connection, which all calls share.
         self._sharing: Callable[[], AbstractAsyncContextManager[None]] = (
-            Turns(1) if isinstance(engine.pool, StaticPool) else nullcontext
+            LoopSemaphores(1) if isinstance(engine.pool, StaticPool) else nullcontext
         )
 
     async def run(self, work: Work[Result], *, repeatable: bool = False) -> Result:
@@ -71,7 +71,7 @@ class Database:
         return "\n".join(f"{str(element.compile(dialect=self._engine.dialect)).strip()};" for element in definitions)
 
     async def _attempt(self, work: Work[Result]) -> Result:
-        async with self._turns():
+        async with self._connections():
             progress = Progress()
             task = asyncio.create_task(self._on_connection(work, progress))
             try:

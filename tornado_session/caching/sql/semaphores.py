@@ -1,10 +1,10 @@
-"""Turns: so many at once and the others in order, on whichever event loop they run."""
+"""LoopSemaphores: so many at once and the others in order, on whichever event loop they run."""
 
 import asyncio
 from weakref import WeakKeyDictionary
 
 
-class Turns:
+class LoopSemaphores:
     """Gives every event loop a semaphore of its own, so that a cache may outlive the loop it was used on.
 
     A pool of SQLAlchemy lets newcomers pass those who wait for a connection: a busy one keeps a few waiting for as long
