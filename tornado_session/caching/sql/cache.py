@@ -22,9 +22,9 @@ from tornado_session.caching.sql.dialect import PAGE
 from tornado_session.caching.sql.dialects import choose_dialect
 from tornado_session.caching.sql.failures import is_table_missing
 from tornado_session.caching.sql.rows import Parameters, encode_key, instant, written
+from tornado_session.caching.sql.semaphores import LoopSemaphores
 from tornado_session.caching.sql.sweeper import Sweeper
 from tornado_session.caching.sql.table import define_table
-from tornado_session.caching.sql.semaphores import LoopSemaphores
 from tornado_session.errors import CacheError, ConfigurationError
 
 Write = Callable[[Parameters, Connection], int]
