@@ -1,6 +1,7 @@
 """Exchange: one request and its response, as sessions and TempData see them."""
 
 import asyncio
+import re
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
@@ -14,6 +15,8 @@ from tornado_session.session import Session
 from tornado_session.session_cookie import OpenedCookie
 from tornado_session.session_state import SessionHost, logger
 from tornado_session.temp_data.dictionary import TempData
+
+_CARRIED = re.compile(r"[\t -~]*")
 
 # Directives that let a cache keep or share a response, and so contradict the no-store that a Set-Cookie calls for.
 _PERMITTING = ("public", "max-age", "s-maxage", "immutable", "stale-while-revalidate", "stale-if-error")
@@ -126,8 +129,8 @@ class Exchange:
         return self._sessions.protector(*purposes)
 
     def set_cookie_line(self, line: str) -> None:
-        if not line.isascii() or "\n" in line or "\r" in line or "\0" in line:
-            raise ValueError("a Set-Cookie line has ASCII characters alone, and neither line breaks nor NUL")
+        if not _CARRIED.fullmatch(line):
+            raise ValueError("a Set-Cookie line has printable ASCII characters and tabs alone")
         self._lines[line.partition("=")[0]] = line
 
     def warn(self, kind: str, message: str) -> None:

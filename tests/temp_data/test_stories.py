@@ -747,7 +747,9 @@ async def test_what_the_handler_sets_itself_is_sent_beside_temp_data_whichever_w
     assert set_names(response) == ["first", NAME, f"{NAME}C1", f"{NAME}C2", "last"]
 
 
-@pytest.mark.parametrize("line", ["a=1\r\nX-Added: 1", "a=1\nX-Added: 1", "a=1\rX-Added: 1", "a=\x00", "a=\u20ac"])
+@pytest.mark.parametrize(
+    "line", ["a=1\r\nX-Added: 1", "a=1\nX-Added: 1", "a=1\rX-Added: 1", "a=\x00", "a=\x1f", "a=\x7f", "a=\u20ac"]
+)
 async def test_a_provider_s_line_that_no_header_carries_is_refused_before_anything_is_sent(line: str) -> None:
     class SplittingProvider(TempDataProvider):
         def load(self, request: TempDataRequest) -> dict[str, Any]:
