@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
+from weakref import ref
 
 import pytest
 
@@ -294,6 +295,15 @@ async def test_what_changes_nothing_is_not_stored(use: Callable[[Session], None]
     await visit.finish()
 
     assert place.calls == ["get"]
+
+
+async def test_a_misspelt_attribute_is_an_error_and_a_weak_reference_is_none() -> None:
+    session = await Place().new_session()
+
+    with pytest.raises(AttributeError):
+        session.lable = "a browser"  # type: ignore[attr-defined]
+
+    assert ref(session)() is session
 
 
 async def test_what_cannot_be_kept_is_refused_and_named_also_when_it_was_put_in_place_into_what_can() -> None:

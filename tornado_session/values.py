@@ -21,7 +21,15 @@ class SessionValues(MutableMapping[str, Any]):
     what is there when the session is saved.
     """
 
-    __slots__ = ("_is_touched", "_may_be_modified", "_may_differ", "_snapshot", "_stored_data", "_values")
+    __slots__ = (
+        "__weakref__",
+        "_is_touched",
+        "_may_be_modified",
+        "_may_differ",
+        "_snapshot",
+        "_stored_data",
+        "_values",
+    )
 
     def __init__(self) -> None:
         self._values: dict[str, Any] = {}

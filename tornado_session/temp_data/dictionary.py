@@ -20,7 +20,17 @@ class TempData(MutableMapping[str, Any]):
     request, or reports an error of the server. (ASP.NET Core: ``ITempDataDictionary``.)
     """
 
-    __slots__ = ("_before_write", "_entries", "_kept", "_load", "_loaded", "_loaded_data", "_may_have_changed", "_read")
+    __slots__ = (
+        "__weakref__",
+        "_before_write",
+        "_entries",
+        "_kept",
+        "_load",
+        "_loaded",
+        "_loaded_data",
+        "_may_have_changed",
+        "_read",
+    )
 
     def __init__(self, load: Callable[[], Mapping[str, Any]], before_write: Callable[[], None]) -> None:
         self._load = load
