@@ -74,8 +74,7 @@ class SessionStore:
 
     def get_bounded(self, cache_key: str, *, refresh: bool) -> Coroutine[Any, Any, CacheEntry | None]:
         """Read what is stored of a session, for ``understand``, within the limit of ``bounded``."""
-        trip = self._cache.get(cache_key, refresh=refresh)
-        return trip if self.never_waits else within(self.options.io_timeout, trip)
+        return self.bounded(self._cache.get(cache_key, refresh=refresh))
 
     def understand(self, cache_key: str, entry: CacheEntry) -> StoredSession:
         """Read what an entry holds; raises ``UnreadableRecordError``."""
