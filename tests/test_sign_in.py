@@ -276,7 +276,11 @@ async def test_a_token_that_was_asked_for_before_is_renewed_in_the_same_request(
             assert self.xsrf_token != before
             self.write(self.xsrf_token)
 
+        get = post
+
     async with serve([*ROUTES, ("/asking", Asking)], app_settings={"xsrf_cookies": True}) as site:
+        assert (await site.browser().fetch("/asking")).code == 200, "also where the visitor had no token before"
+
         browser = site.browser()
         token = (await browser.fetch("/form")).body.decode()
 

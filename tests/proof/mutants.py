@@ -2,9 +2,9 @@
 
 Left out, because no behaviour depends on it: imports, annotations and aliases of types, docstrings, ``assert`` (which
 tells the type checker what the structure guarantees), ``__slots__``, bodies that are only ``...``, what stands under
-``TYPE_CHECKING``; one false value for another (``None`` for ``False``, ``""`` for ``None``); and the wording of
-messages: the arguments of an exception that is made, and of a line in the log. That an exception is raised and that a
-line is logged is not left out.
+``TYPE_CHECKING``; one false value for another (``None`` for ``False``, ``""`` for ``None``); a header's name in
+another case; and the wording of messages: the arguments of an exception that is made, and of a line in the log. That an
+exception is raised and that a line is logged is not left out.
 """
 
 import re
@@ -17,7 +17,8 @@ from mutmut.mutation.mutators import mutation_operators
 
 _TYPE_ALIAS = re.compile(r"_?[A-Z][a-z]\w*|T")
 _LOGGING = {"debug", "info", "warning", "warning_once", "error", "exception", "warn", "getLogger"}
-_HEADERS = (cst.BaseCompoundStatement, cst.ExceptHandler)
+_HEADER_NAMES = {"Cache-Control", "Cookie", "Etag", "If-None-Match", "Location", "Set-Cookie", "Vary"}
+_HEADS = (cst.BaseCompoundStatement, cst.ExceptHandler)
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class _Collector(cst.CSTVisitor):
         if not self._statements:
             return range(place.start.line, place.end.line + 1)
         statement = self._place(self._statements[-1])
-        if isinstance(self._statements[-1], _HEADERS):
+        if isinstance(self._statements[-1], _HEADS):
             return range(min(statement.start.line, place.start.line), place.end.line + 1)
         return range(statement.start.line, statement.end.line + 1)
 
@@ -96,7 +97,7 @@ def _changes(node: cst.CSTNode) -> Iterator[tuple[cst.CSTNode, cst.CSTNode]]:
         return
     for kind, operator in mutation_operators:
         if isinstance(node, kind):
-            yield from ((node, new) for new in operator(node))
+            yield from ((node, new) for new in operator(node) if not _is_same_header(node, new))
 
 
 def _own(node: cst.CSTNode) -> Iterable[cst.CSTNode]:
@@ -132,6 +133,12 @@ def _assigns_false(node: cst.CSTNode) -> bool:
     if not isinstance(node, cst.Assign | cst.AnnAssign) or node.value is None:
         return False
     return isinstance(node.value, cst.Name) and node.value.value in ("False", "None")
+
+
+def _is_same_header(node: cst.CSTNode, new: cst.CSTNode) -> bool:
+    if not isinstance(node, cst.SimpleString) or not isinstance(new, cst.SimpleString):
+        return False
+    return node.raw_value in _HEADER_NAMES and new.raw_value.lower() == node.raw_value.lower()
 
 
 def _says_nothing(function: cst.FunctionDef) -> bool:
