@@ -1,5 +1,6 @@
 """CacheEntryOptions refuses at construction what cannot work; keys, values and instants are checked alike."""
 
+import traceback
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -54,6 +55,14 @@ def test_a_key_is_measured_in_bytes() -> None:
 
     with pytest.raises(ValueError, match="key must have at most 512 bytes, but has 514"):
         check_key("\u00e9" * (MAX_KEY_SIZE // 2 + 1))
+
+
+@pytest.mark.parametrize("key", ["secret\ud800", "secret" * 40 + "\udfff"])
+def test_a_key_is_text_that_can_be_sent_to_a_server(key: str) -> None:
+    with pytest.raises(ValueError, match="key must be text that UTF-8 can encode") as caught:
+        check_key(key)
+
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize("key", [None, 1, b"key"])

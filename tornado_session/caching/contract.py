@@ -123,15 +123,23 @@ class DistributedCache(ABC):
 
 def check_key(key: str, *, name: str = "key") -> None:
     """Raise ``TypeError`` or ``ValueError`` for what cannot be a key, or a tag."""
-    if type(key) is str and 0 < len(key) <= MAX_KEY_SIZE // 4:
-        return  # However its characters are encoded.
+    if type(key) is str and 0 < len(key) <= MAX_KEY_SIZE and key.isascii():
+        return
     if not isinstance(key, str):
         raise TypeError(f"{name} must be a str, not {type(key).__name__}")
     if not key:
         raise ValueError(f"{name} must not be empty")
-    size = len(key) if key.isascii() else len(key.encode())
+    size = _encoded_size(key, name)
     if size > MAX_KEY_SIZE:
         raise ValueError(f"{name} must have at most {MAX_KEY_SIZE} bytes, but has {size}")
+
+
+def _encoded_size(text: str, name: str) -> int:
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        # Not chained: that error quotes the whole text.
+        raise ValueError(f"{name} must be text that UTF-8 can encode, without lone surrogates") from None
 
 
 def check_value(value: bytes) -> None:
