@@ -145,6 +145,37 @@ def test_calls_go_on_after_the_server_has_forgotten_the_scripts(url: str) -> Non
     asyncio.run(use())
 
 
+def test_values_of_any_bytes_are_kept_apart_in_the_commands_that_parallel_calls_share(url: str) -> None:
+    values = [
+        b"",
+        b"\0",
+        b"\0\0\0\1s",
+        b"s\0\0\0\5n",
+        b"nnnn",
+        b"\r\n$-1\r\n",
+        bytes(range(256)),
+        b"\xff" * 70_000,
+        bytes(5 * 2**20),
+    ]
+
+    async def use() -> None:
+        async with place(url) as here:
+            cache = here.cache
+            await asyncio.gather(*(cache.set(f"key{number}", value, SLIDING) for number, value in enumerate(values)))
+
+            entries = await asyncio.gather(
+                cache.get("missing"),
+                *(cache.get(key) for number in range(len(values)) for key in (f"key{number}", f"missing{number}")),
+            )
+            removed = await asyncio.gather(*(cache.remove(f"key{number}") for number in range(-3, len(values))))
+
+            assert [None if entry is None else entry.value for entry in entries[1::2]] == values
+            assert entries[::2] == [None] * (len(values) + 1)
+            assert removed == [False] * 3 + [True] * len(values)
+
+    asyncio.run(use())
+
+
 def test_one_bad_entry_fails_none_of_the_calls_beside_it(url: str) -> None:
     async def use() -> None:
         async with place(url) as here:
