@@ -4,13 +4,15 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
+import pymongo
 import pytest
 from pymongo.errors import PyMongoError
+from pymongo.monitoring import CommandListener
 from pymongo.read_preferences import SecondaryPreferred
 from pymongo.write_concern import WriteConcern
 
@@ -116,6 +118,76 @@ def test_a_server_that_hangs_costs_no_more_than_the_timeout_and_is_found_again(
             assert [type(outcome) for outcome in outcomes if not isinstance(outcome, CacheTimeoutError)] == []
             assert all(isinstance(outcome.__cause__, PyMongoError) for outcome in outcomes)
             await works_again(cache)
+
+    asyncio.run(test())
+
+
+class Meddler(CommandListener):
+    """Lets somebody else write as soon as an update was made, before its client can do anything more."""
+
+    def __init__(self) -> None:
+        self.meddle: Callable[[], object] | None = None
+
+    def started(self, event: Any) -> None:
+        pass
+
+    def succeeded(self, event: Any) -> None:
+        if event.command_name == "update" and self.meddle is not None:
+            meddle, self.meddle = self.meddle, None
+            meddle()
+
+    def failed(self, event: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def faulty_server() -> Iterator[MongoServer]:
+    """A server that fails where a test tells it to."""
+    server = require(lambda: MongoServer(options=("--setParameter", "enableTestCommands=1")))
+    try:
+        require(server.start)
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("client_class", CLIENTS)
+def test_a_replacement_that_was_made_and_undone_by_others_before_it_was_sent_again_is_an_error_and_no_conflict(
+    client_class: Any, faulty_server: MongoServer
+) -> None:
+    def step_down_in_the_next_update() -> None:
+        failing = {"failCommands": ["update"], "writeConcernError": {"code": 91, "errmsg": "shutting down"}}
+        with faulty_server.admin() as admin:
+            admin("configureFailPoint", "failCommand", mode={"times": 1}, data=failing)
+
+    async def test() -> None:
+        meddler = Meddler()
+        with pymongo.MongoClient[dict[str, Any]](faulty_server.url) as elsewhere:
+            sessions = elsewhere["shop"]["sessions"]
+            async with connected(client_class, faulty_server.url, event_listeners=[meddler]) as client:
+                cache = MongoCache(client["shop"]["sessions"])
+                await cache.ensure_indexes()
+                for meddle in (
+                    lambda: sessions.update_one({"_id": "key"}, {"$set": {"v": 1, "d": b"theirs"}}),
+                    lambda: sessions.delete_one({"_id": "key"}),
+                ):
+                    version = await cache.set("key", b"old", SLIDING)
+                    step_down_in_the_next_update()
+                    meddler.meddle = meddle
+
+                    with pytest.raises(CacheError):
+                        await cache.replace("key", b"ours", SLIDING, version=version)
+
+                    assert meddler.meddle is None
+                assert await cache.get("key") is None
+
+                version = await cache.set("key", b"old", SLIDING)
+                step_down_in_the_next_update()
+                replaced = await cache.replace("key", b"ours", SLIDING, version=version)
+                entry = await cache.get("key")
+                assert entry is not None
+                assert (entry.value, entry.version) == (b"ours", replaced)
+                assert await cache.replace("key", b"late", SLIDING, version=version) is None
 
     asyncio.run(test())
 

@@ -37,6 +37,14 @@ _REPETITIONS: Final = 2
 _PRIMARY_GONE: Final = frozenset({91, 189, 10107, 11600, 11602, 13435, 13436})
 
 
+class _Answer(NamedTuple):
+    """The reply to a command that was sent until there was one."""
+
+    reply: Document
+    is_repeated: bool
+    """Whether the same command may have been carried out before, without an answer."""
+
+
 async def find_one(collection: AsyncCollection[Document], key: str) -> Document | None:
     """Read a document with the server's time, live or not."""
     cursor = await _first_batch(collection, {"_id": key}, limit=1, singleBatch=True)
@@ -60,8 +68,8 @@ async def _first_batch(collection: AsyncCollection[Document], condition: Documen
     command: Document = {"find": collection.name, "filter": condition, "projection": STORED_AND_NOW, **options}
     if collection.read_concern.document:
         command["readConcern"] = collection.read_concern.document
-    reply = await _run_repeatable(collection, command)
-    cursor: Document = reply["cursor"]
+    answer = await _run_repeatable(collection, command)
+    cursor: Document = answer.reply["cursor"]
     return cursor
 
 
@@ -74,46 +82,46 @@ async def slide_one(collection: AsyncCollection[Document], key: str) -> Document
         "new": True,
     }
     try:
-        reply = await _run_writing(collection, command)
+        answer = await _run_writing(collection, command)
     except OperationFailure as failure:
         if failure.code != _CONVERSION_FAILURE:
             raise
         return None
-    found: Document | None = reply["value"]
+    found: Document | None = answer.reply["value"]
     return found
 
 
 async def slide_many(collection: AsyncCollection[Document], keys: Iterable[str]) -> None:
     """Slide those of the documents that are live and due."""
-    reply = await _update(collection, [{"q": live(**among(keys)), "u": SLIDE, "multi": True}])
-    for failure in reply.get("writeErrors", ()):
+    answer = await _update(collection, [{"q": live(**among(keys)), "u": SLIDE, "multi": True}])
+    for failure in answer.reply.get("writeErrors", ()):
         raise _write_error(failure)
 
 
-async def _update(collection: AsyncCollection[Document], statements: list[Document]) -> Document:
+async def _update(collection: AsyncCollection[Document], statements: list[Document]) -> _Answer:
     return await _run_writing(collection, {"update": collection.name, "ordered": False, "updates": statements})
 
 
-async def _run_writing(collection: AsyncCollection[Document], command: Document) -> Document:
+async def _run_writing(collection: AsyncCollection[Document], command: Document) -> _Answer:
     if collection.write_concern.document:
         command["writeConcern"] = collection.write_concern.document
-    reply = await _run_repeatable(collection, command)
-    if "writeConcernError" in reply:
-        raise _concern_error(reply["writeConcernError"])
-    return reply
+    answer = await _run_repeatable(collection, command)
+    if "writeConcernError" in answer.reply:
+        raise _concern_error(answer.reply["writeConcernError"])
+    return answer
 
 
-async def _run_repeatable(collection: AsyncCollection[Document], command: Document) -> Document:
+async def _run_repeatable(collection: AsyncCollection[Document], command: Document) -> _Answer:
     # By the driver's plain command: its cursors, its bulk writes, and the means by which it and the server make sure
     # that a write is not repeated, cost a tenth of a command and more. Unlike the driver we know that these may be
     # repeated.
     run = collection.database.command
-    for _ in range(_REPETITIONS):
+    for repetition in range(_REPETITIONS):
         with suppress(AutoReconnect):
             reply: Document = await run(command, codec_options=collection.codec_options)
             if reply.get("writeConcernError", {}).get("code") not in _PRIMARY_GONE:
-                return reply
-    return await run(command, codec_options=collection.codec_options)
+                return _Answer(reply, is_repeated=repetition > 0)
+    return _Answer(await run(command, codec_options=collection.codec_options), is_repeated=True)
 
 
 async def write(collection: AsyncCollection[Document], writes: Sequence[Write]) -> dict[int, WriteError]:
@@ -132,10 +140,11 @@ async def write(collection: AsyncCollection[Document], writes: Sequence[Write]) 
 
 async def _attempt(collection: AsyncCollection[Document], writes: Sequence[Write]) -> dict[int, WriteError]:
     if all(each.may_be_repeated for each in writes):
-        reply = await _update(
+        answer = await _update(
             collection, [{"q": {"_id": each.key}, "u": each.pipeline, "upsert": True} for each in writes]
         )
-        return {failure["index"]: _write_error(failure) for failure in reply.get("writeErrors", ())}
+        failures = {failure["index"]: _write_error(failure) for failure in answer.reply.get("writeErrors", ())}
+        return _doubted(failures) if answer.is_repeated else failures
     if len(writes) == 1:
         return await _write_one(collection, writes[0])
     updates = [pymongo.UpdateOne({"_id": each.key}, each.pipeline, upsert=True) for each in writes]
@@ -158,6 +167,13 @@ def _failures(error: BulkWriteError) -> dict[int, WriteError]:
     for failure in error.details["writeConcernErrors"]:
         raise _concern_error(failure) from None
     return {failure["index"]: _write_error(failure) for failure in error.details["writeErrors"]}
+
+
+def _doubted(failures: dict[int, WriteError]) -> dict[int, WriteError]:
+    # What is refused now may have been written by the command that had no answer, and be replaced or removed since:
+    # whoever took that for a conflict would make the same change twice.
+    unknown = WriteError("refused when it was sent again, but perhaps written before, when the answer was lost")
+    return {index: unknown if failure.code == _CONVERSION_FAILURE else failure for index, failure in failures.items()}
 
 
 def _write_error(failure: Document) -> WriteError:
