@@ -305,6 +305,28 @@ async def test_a_bad_entry_fails_alone_and_what_it_held_is_in_no_message(client_
 
 
 @with_each_client
+async def test_a_version_that_no_entry_can_have_replaces_nothing_and_fails_none_of_the_calls_beside_it(
+    client_class: Any, url: str
+) -> None:
+    async with new_collection(client_class, url) as collection:
+        cache = MongoCache(collection)
+        versions = {key: await cache.set(key, b"old", FOREVER) for key in ("lone", "good", "key")}
+
+        for impossible in (-1, 0, 2**63, 2**80):
+            versions["key"] = impossible
+            replacing = (cache.replace(key, b"new", FOREVER, version=version) for key, version in versions.items())
+            lone, good, refused = await asyncio.gather(*replacing, return_exceptions=True)
+
+            assert refused is None
+            assert isinstance(lone, int)
+            assert isinstance(good, int)
+            versions |= {"lone": lone, "good": good}
+        entry = await cache.get("key")
+        assert entry is not None
+        assert entry.value == b"old"
+
+
+@with_each_client
 async def test_writes_of_two_processes_at_once_never_overwrite_an_insert(client_class: Any, url: str) -> None:
     async with (
         new_collection(client_class, url) as collection,

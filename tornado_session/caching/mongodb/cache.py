@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _MAX_VALUE_SIZE: Final = 16 * 2**20 - 4096  # a document has 16 MiB; the rest is for key, tag and dates
 _WRITE_OVERHEAD: Final = 600
 _PAGE: Final = 100
+_VERSIONS: Final = range(1, 2**63)  # what a document can hold: another would spoil the command for its neighbours
 
 Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
@@ -93,6 +94,8 @@ class MongoCache(DistributedCache):
         self, key: str, value: bytes, options: CacheEntryOptions, *, version: int | None = None
     ) -> int | None:
         _check(key, value)
+        if version is not None and version not in _VERSIONS:
+            return None
         return await self._write(Write.update(key, value, _new_version(), options, only=version), options)
 
     async def refresh(self, key: str) -> bool:
