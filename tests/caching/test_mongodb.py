@@ -327,6 +327,32 @@ async def test_a_version_that_no_entry_can_have_replaces_nothing_and_fails_none_
 
 
 @with_each_client
+async def test_a_document_that_cannot_be_read_or_slid_fails_none_of_the_readings_beside_it(
+    client_class: Any, url: str
+) -> None:
+    async with new_collection(client_class, url) as collection:
+        cache = MongoCache(collection)
+        await cache.ensure_indexes()
+        for key in ("lone", "good", "refused"):
+            await cache.set(key, b"value", SLIDING)
+        far = datetime.now(UTC) + HOUR
+        odd = {"d": b"", "v": 1, "ref": datetime.now(UTC), "exp": far, "int": 0, "ttl": "secret"}
+        await collection.insert_many([{"_id": "empty", "v": 1}, {"_id": "odd", **odd}])
+        await collection.database.command("collMod", collection.name, validator={"_id": {"$ne": "refused"}})
+
+        for bad in ("empty", "odd", "refused"):
+            together = await asyncio.gather(*map(cache.get, ("lone", "good", bad)), return_exceptions=True)
+            outcomes: list[Any] = [*together]
+
+            assert [outcome.value for outcome in outcomes[:2]] == [b"value", b"value"]
+            assert isinstance(outcomes[2], CacheError)
+            with pytest.raises(CacheError) as alone:
+                await cache.get(bad)
+            for error in (outcomes[2], alone.value):
+                assert "secret" not in "".join(traceback.format_exception(error))
+
+
+@with_each_client
 async def test_writes_of_two_processes_at_once_never_overwrite_an_insert(client_class: Any, url: str) -> None:
     async with (
         new_collection(client_class, url) as collection,

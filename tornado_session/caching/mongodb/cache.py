@@ -122,11 +122,18 @@ class MongoCache(DistributedCache):
         self._indexes.ensure_soon()
         return result
 
-    async def _read(self, reads: list[_Read]) -> list[CacheEntry | None]:
+    async def _read(self, reads: list[_Read]) -> list[CacheEntry | Exception | None]:
         if len(reads) > 1:
             return await self._run(self._read_many, reads)
-        document = await self._run(self._read_one, *reads[0])
-        return [None if document is None else documents.entry(document)]
+        return [await self._run(self._read_alone, reads[0])]
+
+    async def _read_alone(self, read: _Read) -> CacheEntry | None:
+        try:
+            document = await self._read_one(*read)
+            return None if document is None else documents.entry(document)
+        except documents.MALFORMED:
+            # Not chained: what was met instead is quoted there.
+            raise CacheError("what is stored is no entry of a MongoCache, or one of a later release") from None
 
     async def _read_one(self, key: str, refresh: bool) -> Document | None:
         if refresh and self._dues.may_be_due(key):
@@ -143,7 +150,21 @@ class MongoCache(DistributedCache):
             self._dues.note_slide(key, document)
         return document
 
-    async def _read_many(self, reads: list[_Read]) -> list[CacheEntry | None]:
+    async def _read_many(self, reads: list[_Read]) -> list[CacheEntry | Exception | None]:
+        try:
+            return await self._read_together(reads)
+        except commands.BAD_DOCUMENT:
+            # Nothing tells which of them it is; so each is read alone.
+            return await asyncio.gather(*map(self._read_or_fail, reads))
+
+    async def _read_or_fail(self, read: _Read) -> CacheEntry | Exception | None:
+        try:
+            with driver.failures():
+                return await self._read_alone(read)
+        except CacheError as error:
+            return error
+
+    async def _read_together(self, reads: list[_Read]) -> list[CacheEntry | Exception | None]:
         keys = {read.key for read in reads}
         stored = await commands.find_many(self._collection, keys)
         found = {document["_id"]: document for document in stored if documents.is_live(document)}

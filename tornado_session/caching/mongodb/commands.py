@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 import pymongo
+from bson.errors import BSONError
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import (
     AutoReconnect,
@@ -17,6 +18,7 @@ from pymongo.errors import (
 
 from tornado_session.caching.mongodb.documents import (
     LOST,
+    MALFORMED,
     PAST,
     SLIDE,
     SLIDE_OR_REFUSE,
@@ -35,6 +37,9 @@ _REPETITIONS: Final = 2
 # ShutdownInProgress, PrimarySteppedDown, NotWritablePrimary, InterruptedAtShutdown, InterruptedDueToReplStateChange,
 # NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary: the write was made, but the one who made it is primary no more.
 _PRIMARY_GONE: Final = frozenset({91, 189, 10107, 11600, 11602, 13435, 13436})
+
+BAD_DOCUMENT: Final = (WriteError, BSONError, *MALFORMED)
+"""What a command for many documents, or reading its reply, raises for a single one that no MongoCache has written."""
 
 
 class _Answer(NamedTuple):

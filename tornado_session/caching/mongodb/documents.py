@@ -82,6 +82,10 @@ STORED_AND_NOW: Final[Expression] = _packed({**STORED, "ttl": 1, "int": 1, "abs"
 """Projection: what ``is_live()``, ``due_in()`` and ``slide()`` read, the server's time included."""
 
 
+MALFORMED: Final = (KeyError, TypeError, ValueError)
+"""What reading a document raises that no MongoCache has written; it may quote what it met."""
+
+
 def live(**equal: Any) -> Document:
     """Filter: documents with these fields that have not expired."""
     return {**equal, "$expr": _LIVE}
