@@ -11,6 +11,7 @@ from weakref import ref
 
 import pytest
 
+from tests.conftest import SECRET
 from tests.visits import MINUTE, Browser, make_sessions
 from tornado_session import (
     CacheError,
@@ -25,6 +26,7 @@ from tornado_session import (
     SessionTooLargeError,
     SessionUnavailableError,
     serializer,
+    session_settings,
 )
 from tornado_session.caching.contract import CacheEntryOptions
 from tornado_session.testing import FakeClock, FaultyCache
@@ -503,6 +505,16 @@ async def test_a_new_session_tells_when_it_began_and_would_end_if_it_were_stored
     place.clock.advance(MINUTE)
 
     assert (visit.session.created, visit.session.expires) == (stored, stored + (lifetime or 20 * MINUTE))
+
+
+async def test_a_clock_may_tell_whole_seconds() -> None:
+    sessions = session_settings(cache=MemoryCache(), cookie_secret=SECRET, clock=lambda: 1893456000)["sessions"]
+    browser = Browser(sessions)
+
+    await browser.write(a=1)
+
+    assert (await browser.begin()).session.created == datetime(2030, 1, 1, tzinfo=UTC)
+    assert await browser.read() == {"a": 1}
 
 
 async def test_a_lifetime_ends_a_session_however_active_and_counts_from_regenerate() -> None:
