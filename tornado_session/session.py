@@ -71,7 +71,7 @@ class Session(SessionState):
 
     @property
     def is_modified(self) -> bool:
-        """Whether there is anything to store; compares the values if any of them could have changed in place."""
+        """Whether there is anything to store; compares the values that were written, or handed out and could change."""
         self._snapshot = None
         if self._was_cleared:
             return True

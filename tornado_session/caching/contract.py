@@ -79,7 +79,7 @@ class DistributedCache(ABC):
 
     never_waits: ClassVar[bool] = False
     """A class that sets this in its own body promises that its coroutines end without ever waiting for anything, and is
-    spared timeouts and tasks. Not inherited: a subclass may wait."""
+    spared timeouts, tasks and locks. Not inherited: a subclass may wait."""
 
     @abstractmethod
     async def get(self, key: str, *, refresh: bool = True) -> CacheEntry | None:
