@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
@@ -205,6 +205,36 @@ def test_a_write_that_the_driver_sends_again_is_one_write(server: RedisServer) -
             assert await here.members("red") == 3
 
     asyncio.run(use())
+
+
+def test_without_retries_a_write_whose_answer_was_lost_is_an_error_and_was_sent_once(server: RedisServer) -> None:
+    async def use() -> None:
+        async with losing_answers(server) as (url, lose_next), place(url) as here:
+            first = await here.cache.set("replaced", b"old", SLIDING)
+            writes: list[Callable[[], Coroutine[Any, Any, Any]]] = [
+                lambda: here.cache.add("added", b"value", SLIDING),
+                lambda: here.cache.replace("replaced", b"new", SLIDING, version=first),
+            ]
+            for write in writes:
+                await here.client.ping()  # connects, or else that would be the answer that is lost
+                sent = scripts_run(server)
+                lose_next()
+
+                with pytest.raises(CacheError):
+                    await write()
+
+                assert scripts_run(server) == sent + 1
+            assert value_of(await here.cache.get("added")) == b"value"
+            assert value_of(await here.cache.get("replaced")) == b"new"
+
+    asyncio.run(use())
+
+
+def scripts_run(server: RedisServer) -> int:
+    """How many scripts the server has been asked to run by their digests."""
+    with redis.Redis.from_url(server.url) as client:
+        statistics: Any = client.info("commandstats")
+    return int(statistics["cmdstat_evalsha"]["calls"])
 
 
 @asynccontextmanager
