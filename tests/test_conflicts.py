@@ -549,6 +549,21 @@ async def test_what_meets_another_thread_in_a_cache_that_never_waits_is_stored_w
     assert (cache.contests, await browser.read()) == (0, {"a": 2})
 
 
+async def test_a_commit_that_meets_another_thread_again_and_again_does_not_outlive_a_destroy() -> None:
+    clock = FakeClock()
+    cache = Contested(clock=clock)
+    browser = Browser(make_sessions(cache, clock))
+    await browser.write(a=1)
+    visit = await browser.begin()
+    visit.session["a"] = 2
+    cache.contests = 3
+
+    await asyncio.gather(visit.session.commit(), visit.session.destroy())
+
+    assert (visit.session.is_ended, await browser.read()) == (True, {})
+    assert len(cache._table) == 0
+
+
 # -- storms ------------------------------------------------------------------------------------------------------------
 
 
