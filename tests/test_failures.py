@@ -465,3 +465,35 @@ async def test_faults_at_random_never_hang_a_response_nor_lose_an_acknowledged_w
         # FaultyCache fails before the call reaches the cache, so what was not acknowledged was not stored.
         assert (await browser.fetch("/count")).body == str(acknowledged).encode()
         assert 10 < acknowledged < 60
+
+
+async def test_what_an_error_page_is_the_first_to_write_is_not_stored() -> None:
+    class Handler(State):
+        def get(self) -> None:
+            raise RuntimeError("mistake")
+
+        def write_error(self, status_code: int, **kwargs: Any) -> None:
+            self.session["name"] = "somebody"
+            self.flash("It did not work.")
+            super().write_error(status_code, **kwargs)
+
+    async with serve([("/", Handler)]) as site:
+        response = await site.browser().fetch("/")
+
+    assert (response.code, site.calls) == (500, [])
+    assert "Set-Cookie" not in response.headers
+
+
+async def test_what_an_error_page_is_the_first_to_write_is_stored_if_asked_for() -> None:
+    class Handler(State):
+        def get(self) -> None:
+            raise RuntimeError("mistake")
+
+        def write_error(self, status_code: int, **kwargs: Any) -> None:
+            self.session["name"] = "somebody"
+            super().write_error(status_code, **kwargs)
+
+    async with serve([("/", Handler)], session=SessionOptions(save_on_error=True)) as site:
+        response = await site.browser().fetch("/")
+
+    assert (response.code, site.calls) == (500, ["add"])

@@ -52,6 +52,7 @@ class SessionMixin(_Handler):
     """Whether ``prepare`` loads the session; if not, ``await self.load_session()`` does it on demand."""
 
     _was_prepared = False
+    _has_failed = False
     _exchange: Exchange | None = None
     _temp_data: TempData | None = None
     _items: Items | None = None
@@ -163,8 +164,10 @@ class SessionMixin(_Handler):
         is_server_error = status_code >= 500
         if status_code == 500 and isinstance(error, SessionError):
             status_code = error.status_code
-        if self._exchange is not None and is_server_error:
-            self._exchange.drop_changes(session=not self._exchange.saves_on_error)
+        if is_server_error:
+            self._has_failed = True
+            if self._exchange is not None:
+                self._exchange.drop_changes(session=not self._exchange.saves_on_error)
         super().send_error(status_code, **kwargs)
 
     def log_exception(
@@ -206,6 +209,8 @@ class SessionMixin(_Handler):
         exchange = self._exchange = Exchange(sessions, _Host(self), cookie_header=cookie_header, https=https)
         if self._was_prepared:
             exchange.begin_new_session()
+        if self._has_failed:
+            exchange.drop_changes(session=not exchange.saves_on_error)
         if self._finished and self._status_code != 101:
             exchange.close()
         return exchange
@@ -235,7 +240,7 @@ class SessionMixin(_Handler):
         """
         if "If-None-Match" not in self.request.headers or self._headers_written or "Etag" in self._headers:
             return False
-        if self._status_code != 200 or self.request.method not in ("GET", "HEAD"):
+        if self._status_code != 200 or self.request.method != "GET":
             return False
         self.set_etag_header()
         matches = self.check_etag_header()

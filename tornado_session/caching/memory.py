@@ -30,7 +30,8 @@ class MemoryCache(DistributedCache):
     """Keeps everything in this process: the fastest cache, gone with the process, not shared with others.
 
     ``max_size``: bytes, with keys and bookkeeping counted (500 bytes for an entry beside its key, value and tag). When
-    it is full, expired entries go first and then the least recently used, with a warning; the new write is always kept.
+    it is full, expired entries go first, of which each write looks for a few, and then the least recently used, with a
+    warning; the new write is always kept.
     ``clock``: seconds since the epoch. Expired entries are removed a few at a time by the calls of others: nothing runs
     in the background, no call takes long, and the cache is safe to share between threads.
 

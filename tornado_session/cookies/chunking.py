@@ -115,10 +115,8 @@ class ChunkedCookie:
                 f"max_size={self._max_size} is up to {self._most_chunks} pieces of chunk_size={self._chunk_size}, but "
                 f"only {MOST_DELETED - 1} can be deleted together; lower max_size or raise chunk_size"
             )
-        overhead = max(
-            len(self._options.set_line("", https=True, suffix=f"C{self._most_chunks}")),
-            len(self._options.delete_line(https=True, suffix=f"C{self._most_chunks}")),
-        )
+        # The line that deletes a chunk is longer than all else about the one that sets it.
+        overhead = len(self._options.delete_line(https=True, suffix=f"C{self._most_chunks}"))
         if overhead + _LEAST_ROOM > min(self._chunk_size, self._max_size):
             raise ConfigurationError(
                 f"name, domain, path and other attributes of the cookie take {overhead} bytes, which leaves too little "
