@@ -151,6 +151,7 @@ class MemoryTable:
                 self.remove(entry)
             entry = self._insert(key, value, options.tag)
         entry.write(value, version, options, now)
+        # An end that comes later than before is found when the old one is due; one that comes earlier would be missed.
         if entry.due_before is None or entry.expires + 1 < entry.due:
             self._unfile(entry)
             if entry.expires != inf:
