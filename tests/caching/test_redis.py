@@ -146,7 +146,7 @@ def test_calls_go_on_after_the_server_has_forgotten_the_scripts(url: str) -> Non
 
 
 def test_values_of_any_bytes_are_kept_apart_in_the_commands_that_parallel_calls_share(url: str) -> None:
-    values = [
+    small = [
         b"",
         b"\0",
         b"\0\0\0\1s",
@@ -154,24 +154,42 @@ def test_values_of_any_bytes_are_kept_apart_in_the_commands_that_parallel_calls_
         b"nnnn",
         b"\r\n$-1\r\n",
         bytes(range(256)),
-        b"\xff" * 70_000,
-        bytes(5 * 2**20),
+        b"\xff" * 16_000,
     ]
+    values = [*small, b"\xff" * 70_000, bytes(5 * 2**20)]
 
     async def use() -> None:
         async with place(url) as here:
             cache = here.cache
             await asyncio.gather(*(cache.set(f"key{number}", value, SLIDING) for number, value in enumerate(values)))
 
-            entries = await asyncio.gather(
-                cache.get("missing"),
-                *(cache.get(key) for number in range(len(values)) for key in (f"key{number}", f"missing{number}")),
-            )
-            removed = await asyncio.gather(*(cache.remove(f"key{number}") for number in range(-3, len(values))))
+            for stored in (small, values):
+                keys = [key for number in range(len(stored)) for key in (f"key{number}", f"missing{number}")]
+                entries = await asyncio.gather(cache.get("missing"), *map(cache.get, keys))
+                assert [None if entry is None else entry.value for entry in entries[1::2]] == stored
+                assert entries[::2] == [None] * (len(stored) + 1)
 
-            assert [None if entry is None else entry.value for entry in entries[1::2]] == values
-            assert entries[::2] == [None] * (len(values) + 1)
+            removed = await asyncio.gather(*(cache.remove(f"key{number}") for number in range(-3, len(values))))
             assert removed == [False] * 3 + [True] * len(values)
+
+    asyncio.run(use())
+
+
+def test_large_values_are_not_copied_again_and_again_within_the_server(url: str) -> None:
+    size, number = 2**20, 32
+
+    async def use() -> None:
+        async with place(url) as here:
+            cache = here.cache
+            await here.client.script_flush()
+            for each in range(number + 1):
+                await cache.set(f"key{each}", bytes(size), SLIDING)
+            before = (await here.client.info("memory"))["used_memory_lua"]
+
+            await asyncio.gather(*(cache.get(f"key{each}") for each in range(number + 1)))
+
+            after = (await here.client.info("memory"))["used_memory_lua"]
+            assert after - before < 2 * number * size
 
     asyncio.run(use())
 

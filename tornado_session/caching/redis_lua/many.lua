@@ -2,7 +2,7 @@
 --
 --   ARGV    the number of runs; how many arguments each has; "shared", and the arguments, which are for all of them,
 --           or "own", and all arguments in one string
---   reply   those of the runs: a list, or one string if they are strings, small numbers and nil only
+--   reply   those of the runs: a list, or one string if they are short strings, small numbers and nil only
 --
 --   argument   size   bytes          reply   "s"   size   bytes
 --              u32    size                   u8    u32    size
@@ -11,7 +11,10 @@
 --                                            "n"
 --                                            u8
 --
--- One string, since a driver in Python takes longer for the pieces of a command and its reply than for all else.
+-- One string, since a driver in Python takes longer for the pieces of a command and its reply than for all else. Not of
+-- large ones: Lua would copy each several times, at several times the memory, while the server does nothing else.
+
+local LARGE = 16 * 1024
 
 local function slice(list, first, count)
   return {unpack(list, first, first + count - 1)}
@@ -33,7 +36,7 @@ local function next_arguments()
 end
 
 local function packed(reply)
-  if type(reply) == 'string' then
+  if type(reply) == 'string' and #reply < LARGE then
     return struct.pack('>c1I', 's', #reply) .. reply
   elseif type(reply) == 'number' then
     return struct.pack('>c1I', 'i', reply)
