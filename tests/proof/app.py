@@ -28,12 +28,16 @@ PATIENCE = 2.0
 """Seconds that a request waits for the cache: few enough to try what happens after them."""
 
 
+_STATES = ("is_new", "is_expired", "is_ended")
+
+
 class Base(SessionMixin, RequestHandler):
     """Answers with what the session holds."""
 
     def answer(self) -> None:
         session = self.session
         held = {"client": session.get("client"), "tokens": session.get("tokens", []), "id": session.id}
+        held["state"] = [name for name in _STATES if getattr(session, name)]
         own = {name: value for name, value in session.items() if name.startswith("own")}
         if not session.is_available:
             self.set_status(503)

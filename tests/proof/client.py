@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections import deque
 
 from tests.proof.recorder import Recorder
 from tests.proof.visitor import NoAnswer, Visitor
@@ -21,6 +22,8 @@ class Client:
         self._random = generator
         self._visitor = Visitor(name)
         self._number = 0
+        self._history: deque[str] = deque(maxlen=8)
+        """What was asked last, and how it was answered: where to begin when something is lost."""
         self._forget()
 
     async def run(self, until: asyncio.Event, pause: float = _PAUSE) -> None:
@@ -70,9 +73,13 @@ class Client:
             answer = await visitor.request(self._random.choice(self._ports), method, path)
         except NoAnswer:
             self._recorder.statuses["none"] += 1
+            self._history.append(f"{method} {path} unanswered")
             await asyncio.sleep(0.05)
             return 0
-        self._recorder.slowest = max(self._recorder.slowest, time.monotonic() - begun)
+        took = time.monotonic() - begun
+        self._recorder.slowest = max(self._recorder.slowest, took)
+        shown = {name: value for name, value in answer.json.items() if name in ("id", "state")}
+        self._history.append(f"{method} {path} {answer.status} after {took:.3f} s at {begun:.3f} {shown}")
         self._recorder.saw(self.name, answer)
         self._answer = answer
         if answer.status in (200, 303) and method == "POST":
@@ -135,7 +142,7 @@ class Client:
             return
         shown, recorder = self._answer.json, self._recorder
         if shown.get("client") != self.name:
-            recorder.lose(f"{self.name}: the whole session", self._signed_in)
+            recorder.lose(f"{self.name}: the whole session; {list(self._history)}", self._signed_in)
             self._forget()
             return
         tokens = shown["tokens"]
