@@ -146,3 +146,13 @@ async def _echoed(fault: Fault, seed: int = 1) -> bytes:
             return b""
         finally:
             writer.close()
+
+
+def test_a_cookie_whose_value_looks_like_a_date_of_deletion_is_kept() -> None:
+    visitor = Visitor("one")
+
+    visitor._keep("session=abc1970def; HttpOnly; Path=/")
+    visitor._keep("other=abc; Path=/")
+    visitor._keep("other=; expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/")
+
+    assert visitor.cookies == {"session": "abc1970def"}
