@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from tornado_session.caching.batching.turns import Turns
+from tornado_session.caching.batching.key_locks import KeyLocks
 from tornado_session.errors import CacheError, CacheTimeoutError
 
 Send: TypeAlias = Callable[[list[Any]], Coroutine[Any, Any, Sequence[Any]]]
@@ -72,7 +72,7 @@ class Waiting:
             self._giving_up = None
 
 
-def _end_turn(turns: Turns[Waiting], key: str) -> None:
+def _end_turn(turns: KeyLocks[Waiting], key: str) -> None:
     for waiting in turns.leave(key):
         waiting.begin_turn()
 
@@ -84,7 +84,7 @@ class Traffic:
 
     def __init__(self) -> None:
         self.lanes: dict[Send, Lane] = {}
-        self.turns: Turns[Waiting] = Turns()
+        self.turns: KeyLocks[Waiting] = KeyLocks()
         self.busy = False
         """The last batch had several calls, so that the next, of whatever lane, may expect company."""
 

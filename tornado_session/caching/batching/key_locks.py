@@ -1,4 +1,4 @@
-"""Turns: who may use a key now, in the order of arrival; many readers at once, or one writer."""
+"""KeyLocks: who may use a key now, in the order of arrival; many readers at once, or one writer."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ class Queued(Protocol):
 Waiting = TypeVar("Waiting", bound=Queued)
 
 
-class Turns(Generic[Waiting]):
+class KeyLocks(Generic[Waiting]):
     """A fair readers-writer lock for every key, without tasks and futures; a key that nobody uses takes no room."""
 
     __slots__ = ("_active", "_parked")
