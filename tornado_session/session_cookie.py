@@ -1,6 +1,8 @@
 """SessionCookie: between a session's key and the cookie that carries it."""
 
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from tornado_session.cookies import encoding
 from tornado_session.cookies.options import CookieOptions
@@ -12,8 +14,8 @@ _MOST_REMEMBERED: Final = 4096
 _LONGEST_REMEMBERED: Final = 2048
 
 
-class OpenedCookie(NamedTuple):
-    """What a genuine cookie held."""
+class OpenedCookie(msgspec.Struct, frozen=True, gc=False):
+    """What a genuine cookie held; thousands are remembered, and the garbage collector need not look at them."""
 
     key: bytes
     is_current: bool
