@@ -369,6 +369,25 @@ async def test_a_command_is_cancelled_when_nobody_waits_for_it_any_more() -> Non
 
 
 @on_a_loop
+async def test_where_commands_are_not_cancelled_they_end_by_themselves_and_keep_their_keys() -> None:
+    batcher, store = patient(cancels=False), Store()
+    (lone,) = await start(batcher.run(store.send, "lone", key="a"))
+    gathered = await start(*(batcher.run(store.send, key, key=key) for key in "bc"))
+
+    for task in (lone, *gathered):
+        task.cancel()
+    await settle()
+    (late,) = await start(batcher.run(store.send_elsewhere, "late", key="a"))
+
+    assert store.cancelled == []
+    assert store.batches == [["lone"]]
+    await store.answer(0)
+    assert ["late"] in store.batches
+    await store.answer(store.batches.index(["late"]))
+    assert late.result() == "late"
+
+
+@on_a_loop
 async def test_a_batch_whose_callers_leave_before_it_starts_blocks_nobody() -> None:
     batcher, store = patient(max_calls=2), Store()
     tasks = [asyncio.create_task(batcher.run(store.send, key, key=key)) for key in "abc"]

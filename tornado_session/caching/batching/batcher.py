@@ -36,8 +36,9 @@ class Batcher:
     another ``send`` that is not smaller land, so that callers who came together stay together.
 
     Callers may be cancelled at any time without disturbing others; a command is cancelled only when nobody waits for it
-    any more. Callers of different event loops never share a batch. While nothing is in flight, no task, timer or
-    future is kept.
+    any more, and without ``cancels`` not even then: it ends by its own time limit, its keys stay taken until it does,
+    and a call that is alone has a task of its own. Callers of different event loops never share a batch. While nothing
+    is in flight, no task, timer or future is kept.
     """
 
     def __init__(
@@ -47,8 +48,9 @@ class Batcher:
         max_bytes: int = 4 * 2**20,
         max_wait: timedelta = timedelta(milliseconds=10),
         patience: timedelta | None = None,
+        cancels: bool = True,
     ) -> None:
-        self._limits = Limits(max_calls, max_bytes, max_wait.total_seconds())
+        self._limits = Limits(max_calls, max_bytes, max_wait.total_seconds(), cancels)
         self._patience = None if patience is None else patience.total_seconds()
         self._traffics: WeakKeyDictionary[asyncio.AbstractEventLoop, Traffic] = WeakKeyDictionary()
         self._last: tuple[Callable[[], asyncio.AbstractEventLoop | None], Traffic] = (_no_loop, Traffic())
@@ -75,7 +77,7 @@ class Batcher:
         if not traffic.turns.take(key, shared=shared):
             waiting = Waiting(lane, call, key, shared, size)
             waiting.park(self._patience)
-        elif lane.in_flight or traffic.busy:
+        elif lane.in_flight or traffic.busy or not lane.cancels:
             waiting = Waiting(lane, call, key, shared, size)
             lane.gather(waiting)
         else:

@@ -18,11 +18,13 @@ _TURNS: Final = 4
 
 
 class Limits(NamedTuple):
-    """The bounds of a batch: calls, bytes, and the seconds that its first call waits."""
+    """The bounds of a batch: calls, bytes, and the seconds that its first call waits; and who ends it."""
 
     calls: int
     bytes: int
     wait: float
+    cancels: bool
+    """Whether a command is cancelled when nobody waits for it any more."""
 
 
 class Waiting:
@@ -103,6 +105,7 @@ class Lane:
         "_latest",
         "_limits",
         "batched",
+        "cancels",
         "in_flight",
         "send",
         "traffic",
@@ -114,6 +117,7 @@ class Lane:
         self.traffic = traffic
         self.turns = traffic.turns
         self.in_flight = 0
+        self.cancels = limits.cancels
         self._limits = limits
         self.batched = 0  # calls in flight that are not alone
         self._gathering: list[Waiting] = []
@@ -230,9 +234,9 @@ class _Batch:
         self._task.add_done_callback(self._landed)
 
     def lose_caller(self) -> None:
-        """A caller was cancelled: cancel the command when nobody waits for it any more."""
+        """A caller was cancelled: cancel the command when nobody waits for it any more, if that may be done."""
         self._callers -= 1
-        if not self._callers:
+        if not self._callers and self._lane.cancels:
             self._task.cancel()
 
     def _landed(self, task: asyncio.Task[Sequence[Any]]) -> None:

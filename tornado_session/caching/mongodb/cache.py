@@ -62,7 +62,9 @@ class MongoCache(DistributedCache):
     ) -> None:
         self._collection = driver.prepared(collection)
         self._calls = driver.Calls(self._collection, timeout)
-        self._batcher = Batcher(max_calls=batch_size, patience=timeout)
+        # A command of PyMongo that is cancelled a second time while it undoes what it was about may keep the lock of
+        # the client's pool for ever, and nobody would get a connection again. Its own time limit cancels it once.
+        self._batcher = Batcher(max_calls=batch_size, patience=timeout, cancels=False)
         self._indexes = Indexes(self._collection)
         self._dues = Dues()
 
@@ -109,12 +111,22 @@ class MongoCache(DistributedCache):
         check_key(tag, name="tag")
         cursor = self._collection.find(documents.live(tag=tag), documents.STORED)
         try:
-            while page := await self._run(cursor.to_list, _PAGE):
+            while page := await self._uncancelled(cursor.to_list, _PAGE):
                 for document in page:
                     yield document["_id"], documents.entry(document)
         finally:
             with suppress(CacheError):
                 await self._calls.run(cursor.close)
+
+    async def _uncancelled(self, work: Callable[[*Arguments], Awaitable[Result]], *args: *Arguments) -> Result:
+        """As ``_run``; whoever gives up waiting leaves the command to its time limit, as the batcher does."""
+        running = asyncio.ensure_future(self._run(work, *args))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            # Whatever comes of it, there is nobody to tell.
+            await asyncio.wait([running])
+            raise
 
     async def _run(self, work: Callable[[*Arguments], Awaitable[Result]], *args: *Arguments) -> Result:
         result = await self._calls.run(work, *args)
