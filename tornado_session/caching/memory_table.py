@@ -47,12 +47,21 @@ class Entry(msgspec.Struct, gc=False):
 
     def write(self, value: bytes, version: int, options: CacheEntryOptions, now: float) -> None:
         """Note what was written ``now``; the tag stays."""
-        self.value, self.version, self.refreshed = value, version, now
+        self.value, self.version = value, version
         self.sliding = inf if options.sliding is None else _seconds(options.sliding)
         self.interval = 0.0 if options.sliding is None else _seconds(options.refresh_interval)
         self.fixed_end = inf if options.relative is None else now + options.relative.total_seconds()
         if options.absolute is not None:
             self.fixed_end = min(self.fixed_end, options.absolute.timestamp())
+        self._start(now)
+
+    def slide(self, now: float) -> None:
+        """Start the sliding expiry anew, if it slides and the interval has passed."""
+        if self.sliding != inf and now - self.refreshed >= self.interval:
+            self._start(now)
+
+    def _start(self, now: float) -> None:
+        self.refreshed = now
         self.expires = min(now + self.sliding + self.interval, self.fixed_end)
 
     def __repr__(self) -> str:
@@ -106,13 +115,11 @@ class MemoryTable:
 
     def read(self, key: str, now: float, *, slide: bool) -> Entry | None:
         """Give the entry under ``key`` unless it has expired; note its use, and slide its expiry if asked and due."""
-        entry = self._shards[hash(key) % _SHARDS].get(key)
-        if entry is None or now >= entry.expires:
-            return None
-        if slide and entry.sliding != inf and now - entry.refreshed >= entry.interval:
-            entry.refreshed = now
-            entry.expires = min(now + entry.sliding + entry.interval, entry.fixed_end)
-        self.use(entry)
+        entry = self.find(key, now)
+        if entry is not None:
+            if slide:
+                entry.slide(now)
+            self.use(entry)
         return entry
 
     def tagged(self, tag: str) -> list[Entry]:
@@ -132,13 +139,9 @@ class MemoryTable:
 
     def use(self, entry: Entry) -> None:
         """Note that ``entry`` is the one that was used last."""
-        older, newer, ends = entry.older, entry.newer, self._ends
-        if newer is ends:
-            return
-        last = ends.older
-        older.newer, newer.older = newer, older  # type: ignore[union-attr]
-        entry.older, entry.newer = last, ends
-        last.newer = ends.older = entry  # type: ignore[union-attr]
+        if entry.newer is not self._ends:
+            _unlink(entry)
+            self._link_last(entry)
 
     def put(self, key: str, value: bytes, version: int, options: CacheEntryOptions, now: float) -> None:
         """Insert an entry, or write over the one with its key."""
