@@ -296,7 +296,7 @@ class Session(SessionState):
     async def _save_what_was_found(self) -> None:
         if self._can_be_stored:
             # A mere rewrite gives way to what others wrote, whatever ``on_conflict`` says.
-            is_rewrite = self._has_cookie_of_old_key and not self.is_modified
+            is_rewrite = self._has_to_be_rewritten and not self.is_modified
             await self._store.bounded(self._save(dict if is_rewrite else None))
 
     def _drop_changes(self) -> None:
@@ -310,13 +310,13 @@ class Session(SessionState):
             return False
         if not self._is_loaded or self._is_dropped or not self._can_be_stored:
             return False
-        return self.is_modified or (self._has_cookie_of_old_key and self._has_to_be_rewritten)
+        return self.is_modified or self._has_to_be_rewritten
 
     @property
     def _has_to_be_rewritten(self) -> bool:
         # What depends on the key ring in the store follows the cookie to the current key, or it would be lost when the
         # old key is dropped: an encrypted session could not be read, an owner's could not be found.
-        if self._record is None:
+        if not self._has_cookie_of_old_key or self._record is None:
             return False
         return self._options.encrypt or self._record.owner is not None
 

@@ -41,7 +41,13 @@ class SessionCookie:
 
     def open(self, text: str, header: str) -> OpenedCookie:
         """Open a cookie's value, which came in ``header``; raises ``ProtectionError`` unless it is a genuine one."""
-        opened = self._open(text)
+        protected = encoding.decode(text)
+        if protected is None:
+            raise ProtectionError("it is not written as it was sent")
+        key = self._protector.unprotect(protected)
+        if len(key) != KEY_SIZE:
+            raise ProtectionError("it does not hold a key")
+        opened = OpenedCookie(key, self._protector.is_current(protected))
         self._remember(header, opened)
         return opened
 
@@ -52,15 +58,6 @@ class SessionCookie:
     def delete_line(self, *, https: bool) -> str:
         """Write the ``Set-Cookie`` line that deletes the cookie."""
         return self._options.delete_line(https=https)
-
-    def _open(self, text: str) -> OpenedCookie:
-        protected = encoding.decode(text)
-        if protected is None:
-            raise ProtectionError("it is not written as it was sent")
-        key = self._protector.unprotect(protected)
-        if len(key) != KEY_SIZE:
-            raise ProtectionError("it does not hold a key")
-        return OpenedCookie(key, self._protector.is_current(protected))
 
     def _remember(self, header: str, opened: OpenedCookie) -> None:
         if len(header) > _LONGEST_REMEMBERED:
