@@ -499,27 +499,6 @@ async def test_a_response_over_memory_whose_storm_never_ends_is_a_409() -> None:
         assert (await browser.fetch("/")).code == 409
 
 
-async def test_what_is_thrown_into_the_rest_of_a_coroutine_reaches_it() -> None:
-    seen: list[str] = []
-
-    async def waits() -> None:
-        try:
-            await asyncio.sleep(1)
-        except asyncio.CancelledError:
-            seen.append("cancelled")
-        await asyncio.sleep(0)
-        seen.append("over")
-
-    rest = begin(waits())
-    assert rest is not None
-    task = asyncio.ensure_future(rest)
-    await asyncio.sleep(0)
-    task.cancel()
-    await task
-
-    assert seen == ["cancelled", "over"]
-
-
 class Contested(MemoryCache):
     """A memory cache that another thread shares, which writes just before each of the next ``contests`` replaces."""
 
@@ -535,13 +514,19 @@ class Contested(MemoryCache):
         return await super().replace(key, value, options, version=version)
 
 
-async def test_what_meets_another_thread_in_a_cache_that_never_waits_is_stored_without_waiting() -> None:
+async def contested_visit() -> tuple[Contested, Browser, Visit]:
+    """A visitor whose session holds ``a=1``, in the middle of a visit that has set it to 2."""
     clock = FakeClock()
     cache = Contested(clock=clock)
     browser = Browser(make_sessions(cache, clock))
     await browser.write(a=1)
     visit = await browser.begin()
     visit.session["a"] = 2
+    return cache, browser, visit
+
+
+async def test_what_meets_another_thread_in_a_cache_that_never_waits_is_stored_without_waiting() -> None:
+    cache, browser, visit = await contested_visit()
     cache.contests = 5
 
     assert begin(visit.session.commit()) is None
@@ -550,12 +535,7 @@ async def test_what_meets_another_thread_in_a_cache_that_never_waits_is_stored_w
 
 
 async def test_a_commit_that_meets_another_thread_again_and_again_does_not_outlive_a_destroy() -> None:
-    clock = FakeClock()
-    cache = Contested(clock=clock)
-    browser = Browser(make_sessions(cache, clock))
-    await browser.write(a=1)
-    visit = await browser.begin()
-    visit.session["a"] = 2
+    cache, browser, visit = await contested_visit()
     cache.contests = 3
 
     await asyncio.gather(visit.session.commit(), visit.session.destroy())

@@ -92,3 +92,24 @@ async def test_a_cancellation_of_the_rest_reaches_what_waits_which_may_still_tid
     with pytest.raises(asyncio.CancelledError):
         await task
     assert tidied == ["tidied"]
+
+
+async def test_what_is_thrown_into_the_rest_of_a_coroutine_reaches_it() -> None:
+    seen: list[str] = []
+
+    async def waits() -> None:
+        try:
+            await asyncio.sleep(1)
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+        await asyncio.sleep(0)
+        seen.append("over")
+
+    rest = begin(waits())
+    assert rest is not None
+    task = asyncio.ensure_future(rest)
+    await asyncio.sleep(0)
+    task.cancel()
+    await task
+
+    assert seen == ["cancelled", "over"]

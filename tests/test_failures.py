@@ -308,16 +308,20 @@ async def test_an_error_page_reads_the_session_of_the_request() -> None:
         assert response.body == b'{"status": 500, "values": {"name": "somebody"}}'
 
 
+class WritingErrorPage(State):
+    """Fails, with an error page that writes to the session and leaves a message."""
+
+    def get(self) -> None:
+        raise RuntimeError("mistake")
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        self.session["name"] = "somebody"
+        self.flash("It did not work.")
+        super().write_error(status_code, **kwargs)
+
+
 async def test_what_an_error_page_writes_into_the_session_is_readable_there_and_not_stored() -> None:
-    class Handler(State):
-        def get(self) -> None:
-            raise RuntimeError("mistake")
-
-        def write_error(self, status_code: int, **kwargs: Any) -> None:
-            self.session["name"] = "somebody"
-            super().write_error(status_code, **kwargs)
-
-    async with serve([("/", Handler), ("/visits", Visits), ("/write", WriteAndReturn)]) as site:
+    async with serve([("/", WritingErrorPage), ("/visits", Visits), ("/write", WriteAndReturn)]) as site:
         browser = site.browser()
         await browser.fetch("/write")
         site.cache.calls.clear()
@@ -326,6 +330,21 @@ async def test_what_an_error_page_writes_into_the_session_is_readable_there_and_
 
         assert response.body == b'{"status": 500, "values": {"visits": 1, "name": "somebody"}}'
         assert site.calls == ["get"]
+
+
+async def test_what_an_error_page_is_the_first_to_write_is_not_stored() -> None:
+    async with serve([("/", WritingErrorPage)]) as site:
+        response = await site.browser().fetch("/")
+
+    assert (response.code, site.calls) == (500, [])
+    assert "Set-Cookie" not in response.headers
+
+
+async def test_what_an_error_page_is_the_first_to_write_is_stored_if_asked_for() -> None:
+    async with serve([("/", WritingErrorPage)], session=SessionOptions(save_on_error=True)) as site:
+        response = await site.browser().fetch("/")
+
+    assert (response.code, site.calls) == (500, ["add"])
 
 
 async def test_an_error_page_that_reads_a_session_which_is_not_loaded_is_empty_and_not_a_hang(
@@ -465,35 +484,3 @@ async def test_faults_at_random_never_hang_a_response_nor_lose_an_acknowledged_w
         # FaultyCache fails before the call reaches the cache, so what was not acknowledged was not stored.
         assert (await browser.fetch("/count")).body == str(acknowledged).encode()
         assert 10 < acknowledged < 60
-
-
-async def test_what_an_error_page_is_the_first_to_write_is_not_stored() -> None:
-    class Handler(State):
-        def get(self) -> None:
-            raise RuntimeError("mistake")
-
-        def write_error(self, status_code: int, **kwargs: Any) -> None:
-            self.session["name"] = "somebody"
-            self.flash("It did not work.")
-            super().write_error(status_code, **kwargs)
-
-    async with serve([("/", Handler)]) as site:
-        response = await site.browser().fetch("/")
-
-    assert (response.code, site.calls) == (500, [])
-    assert "Set-Cookie" not in response.headers
-
-
-async def test_what_an_error_page_is_the_first_to_write_is_stored_if_asked_for() -> None:
-    class Handler(State):
-        def get(self) -> None:
-            raise RuntimeError("mistake")
-
-        def write_error(self, status_code: int, **kwargs: Any) -> None:
-            self.session["name"] = "somebody"
-            super().write_error(status_code, **kwargs)
-
-    async with serve([("/", Handler)], session=SessionOptions(save_on_error=True)) as site:
-        response = await site.browser().fetch("/")
-
-    assert (response.code, site.calls) == (500, ["add"])

@@ -297,19 +297,21 @@ async def test_a_socket_with_autoload_off_is_upgraded_and_loads_on_demand() -> N
         connection.close()
 
 
+class Noticed(Socket):
+    async def prepare(self) -> None:
+        await super().prepare()
+        self.notice = self.temp_data.get("notice")
+
+    async def open(self, *args: str, **kwargs: str) -> None:
+        await self.write_message(str(self.notice))
+
+
+class Notice(SessionMixin, RequestHandler):
+    def get(self) -> None:
+        self.temp_data["notice"] = "hello"
+
+
 async def test_temp_data_in_the_session_that_is_read_before_the_upgrade_is_consumed_with_it() -> None:
-    class Noticed(Socket):
-        async def prepare(self) -> None:
-            await super().prepare()
-            self.notice = self.temp_data.get("notice")
-
-        async def open(self, *args: str, **kwargs: str) -> None:
-            await self.write_message(str(self.notice))
-
-    class Notice(SessionMixin, RequestHandler):
-        def get(self) -> None:
-            self.temp_data["notice"] = "hello"
-
     async with serve([("/notice", Notice), ("/ws", Noticed)], temp_data=SessionTempDataProvider()) as site:
         browser = site.browser()
         await browser.fetch("/notice")
@@ -321,18 +323,6 @@ async def test_temp_data_in_the_session_that_is_read_before_the_upgrade_is_consu
 
 
 async def test_temp_data_read_before_the_upgrade_is_consumed_with_the_101() -> None:
-    class Noticed(Socket):
-        async def prepare(self) -> None:
-            await super().prepare()
-            self.notice = self.temp_data.get("notice")
-
-        async def open(self, *args: str, **kwargs: str) -> None:
-            await self.write_message(str(self.notice))
-
-    class Notice(SessionMixin, RequestHandler):
-        def get(self) -> None:
-            self.temp_data["notice"] = "hello"
-
     async with serve([("/notice", Notice), ("/ws", Noticed)]) as site:
         browser = site.browser()
         await browser.fetch("/notice")
