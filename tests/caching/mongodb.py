@@ -35,6 +35,8 @@ class Trips(CommandListener):
     def __init__(self) -> None:
         self.names: list[str] = []
         self.commands: list[dict[str, Any]] = []
+        self.answered: list[str] = []
+        """The names of those that succeeded."""
 
     def started(self, event: Any) -> None:
         if event.command_name not in ("endSessions", "killCursors"):
@@ -42,7 +44,7 @@ class Trips(CommandListener):
             self.commands.append(dict(event.command))
 
     def succeeded(self, event: Any) -> None:
-        pass
+        self.answered.append(event.command_name)
 
     def failed(self, event: Any) -> None:
         pass

@@ -148,7 +148,7 @@ async def test_the_indexes_are_made_once_beside_the_first_call(client_class: Any
     async with new_collection(client_class, url, event_listeners=[trips]) as collection:
         cache = MongoCache(collection)
         await cache.set("key", b"", FOREVER)
-        assert Counter(trips.names)["createIndexes"] < 2, "the first call waited for the indexes"
+        assert "createIndexes" not in trips.answered, "the first call waited for the indexes"
 
         await settled(cache)
         await asyncio.gather(*(cache.get(f"key{number}") for number in range(40)))
