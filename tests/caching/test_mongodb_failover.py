@@ -122,6 +122,24 @@ def test_a_server_that_hangs_costs_no_more_than_the_timeout_and_is_found_again(
     asyncio.run(test())
 
 
+def test_no_call_outlives_its_limit_when_many_look_for_a_server_at_once(server: MongoServer) -> None:
+    # The driver wakes all of them every half second, which is also when this limit ends.
+    limit = timedelta(seconds=0.5)
+
+    async def test() -> None:
+        async with connected(pymongo.AsyncMongoClient, server.url) as client:
+            cache = MongoCache(client["shop"]["sessions"], timeout=limit, batch_size=1)
+            await cache.get("key")
+            server.kill()
+            for _ in range(6):
+                calls = [asyncio.create_task(cache.get(f"key{number}")) for number in range(300)]
+                done, late = await asyncio.wait(calls, timeout=limit.total_seconds() + 2 * SLACK)
+                assert not late
+                assert {type(call.exception()) for call in done} <= {CacheTimeoutError, CacheError}
+
+    asyncio.run(test())
+
+
 class Meddler(CommandListener):
     """Lets somebody else write as soon as an update was made, before its client can do anything more."""
 

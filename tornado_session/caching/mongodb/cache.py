@@ -61,9 +61,9 @@ class MongoCache(DistributedCache):
         batch_size: int = 128,
     ) -> None:
         self._collection = driver.prepared(collection)
-        self._calls = driver.Calls(self._collection, timeout)
+        self._calls = driver.Calls(timeout)
         # A command of PyMongo that is cancelled a second time while it undoes what it was about may keep the lock of
-        # the client's pool for ever, and nobody would get a connection again. Its own time limit cancels it once.
+        # the client's pool for ever, and nobody would get a connection again. It ends by its own time limit.
         self._batcher = Batcher(max_calls=batch_size, patience=timeout, cancels=False)
         self._indexes = Indexes(self._collection)
         self._dues = Dues()

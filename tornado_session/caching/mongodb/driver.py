@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     AnyCollection: TypeAlias = "AsyncCollection[Any] | AgnosticCollection[Any]"
 
-_A_MOMENT: Final = 0.02
-
 Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
 
@@ -63,10 +61,8 @@ class Calls:
     A client works in the event loop of its first command only; so do its ``Calls``, without keeping that loop alive.
     """
 
-    def __init__(self, collection: AsyncCollection[Document], limit: timedelta) -> None:
-        self._database = collection.database
+    def __init__(self, limit: timedelta) -> None:
         self._seconds = limit.total_seconds()
-        self._in_threads = not isinstance(collection, AsyncCollection)
         self._loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
 
     async def run(self, commands: Callable[[*Arguments], Awaitable[Result]], *args: *Arguments) -> Result:
@@ -75,26 +71,11 @@ class Calls:
         Raises ``ConfigurationError`` in another event loop than that of the first command.
         """
         self._check_loop()
-        with failures():
-            if self._in_threads:
-                # Motor's threads are not cancelled with their callers: the driver itself has to stop in time.
-                with pymongo.timeout(self._seconds):
-                    return await commands(*args)
-            try:
-                # The driver's own limit costs ten times as much, two tasks and three timers for each command.
-                async with asyncio.timeout(self._seconds):
-                    return await commands(*args)
-            except TimeoutError as error:
-                raise CacheTimeoutError("MongoDB did not answer in time") from await self._explained(error)
-
-    async def _explained(self, error: TimeoutError) -> Exception:
-        """What the driver says about a server that did not answer: that it is down, or electing, or hangs."""
-        try:
-            with pymongo.timeout(_A_MOMENT):
-                await self._database.command("ping")
-        except PyMongoError as explanation:
-            return explanation
-        return error
+        # The driver's own limit, and not a cancellation: Motor's threads cannot be cancelled, and in PyMongo Async a
+        # cancellation that comes at the same moment as news of a server is lost (``asyncio.wait_for`` before Python
+        # 3.12), after which the command goes on for the 30 seconds that it may look for a server.
+        with failures(), pymongo.timeout(self._seconds):
+            return await commands(*args)
 
     def _check_loop(self) -> None:
         loop = asyncio.get_running_loop()
