@@ -204,19 +204,14 @@ class Exchange:
 
     def cookie_lines(self) -> list[str]:
         """Write the ``Set-Cookie`` lines of the response."""
-        line = self._session_line()
-        if line is not None:
-            self.set_cookie_line(line)
-        return list(self._lines.values())
-
-    def _session_line(self) -> str | None:
         session, cookie = self.session, self._sessions.cookie
         key = session._key if session._record is not None else session._key_to_be_stored()
         if key is None:
-            return cookie.delete_line(https=self.https) if session._must_delete_cookie else None
-        if key == session._cookie_key and not self._must_renew_cookie and not cookie.is_renewed_always:
-            return None
-        return cookie.set_line(key, https=self.https)
+            if session._must_delete_cookie:
+                self.set_cookie_line(cookie.delete_line(https=self.https))
+        elif key != session._cookie_key or self._must_renew_cookie or cookie.is_renewed_always:
+            self.set_cookie_line(cookie.set_line(key, https=self.https))
+        return list(self._lines.values())
 
 
 def with_vary(vary: str) -> str:

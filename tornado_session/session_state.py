@@ -131,7 +131,7 @@ class SessionState(SessionValues):
             return
         cache_key = self._cache_key
         try:
-            entry = await self._store.get_bounded(cache_key, refresh=refresh)
+            entry = await self._store.bounded(self._store.cache.get(cache_key, refresh=refresh))
             stored = None if entry is None else self._store.understand(cache_key, entry)
         except (CacheError, UnreadableRecordError) as error:
             self._is_unavailable = not self._is_loaded

@@ -51,7 +51,7 @@ class SessionStore:
         self.log = log
         self.turns = Turns()
         self.never_waits = bool(vars(type(cache)).get("never_waits"))
-        self._cache = cache
+        self.cache = cache
         self._keys = keys
         opener = keys.protector("session payload", clock=clock)
         self._format = RecordFormat(opener if options.encrypt else None, opener)
@@ -69,12 +69,8 @@ class SessionStore:
 
     async def load(self, cache_key: str, *, refresh: bool) -> StoredSession | None:
         """Read a session; raises ``UnreadableRecordError`` for what is not understood, and ``CacheError``."""
-        entry = await self._cache.get(cache_key, refresh=refresh)
+        entry = await self.cache.get(cache_key, refresh=refresh)
         return None if entry is None else self.understand(cache_key, entry)
-
-    def get_bounded(self, cache_key: str, *, refresh: bool) -> Coroutine[Any, Any, CacheEntry | None]:
-        """Read what is stored of a session, for ``understand``, within the limit of ``bounded``."""
-        return self.bounded(self._cache.get(cache_key, refresh=refresh))
 
     def understand(self, cache_key: str, entry: CacheEntry) -> StoredSession:
         """Read what an entry holds; raises ``UnreadableRecordError``."""
@@ -87,12 +83,12 @@ class SessionStore:
 
     def add(self, cache_key: str, record: SessionRecord) -> Coroutine[Any, Any, int | None]:
         """Store a new session; ``None`` when something is stored under its key."""
-        return self._cache.add(cache_key, self._bytes(cache_key, record), self._entry_options(record))
+        return self.cache.add(cache_key, self._bytes(cache_key, record), self._entry_options(record))
 
     def replace(self, cache_key: str, record: SessionRecord, version: int) -> Coroutine[Any, Any, int | None]:
         """Store a session over ``version`` of itself; ``None`` when it is gone or was changed."""
         value = self._bytes(cache_key, record)
-        return self._cache.replace(cache_key, value, self._entry_options(record), version=version)
+        return self.cache.replace(cache_key, value, self._entry_options(record), version=version)
 
     def mark_moved(self, cache_key: str, record: SessionRecord, version: int) -> Coroutine[Any, Any, int | None]:
         """End ``version`` of a session that is about to be stored under another key; ``None`` as in ``replace``.
@@ -100,15 +96,15 @@ class SessionStore:
         The mark keeps the owner's tag, so that revoking the owner's sessions meets it in the middle of the move.
         """
         options = CacheEntryOptions(relative=_MOVED_FOR, tag=self._tag(record))
-        return self._cache.replace(cache_key, MOVED, options, version=version)
+        return self.cache.replace(cache_key, MOVED, options, version=version)
 
     def refresh(self, cache_key: str) -> Coroutine[Any, Any, bool]:
         """Move the idle timeout; ``False`` when nothing is stored."""
-        return self._cache.refresh(cache_key)
+        return self.cache.refresh(cache_key)
 
     def remove(self, cache_key: str) -> Coroutine[Any, Any, bool]:
         """Remove a session; ``False`` when nothing was stored."""
-        return self._cache.remove(cache_key)
+        return self.cache.remove(cache_key)
 
     def tags(self, owner: str) -> list[str]:
         """Give the tags of an owner's sessions, one for each key of the ring, the current key's first."""
