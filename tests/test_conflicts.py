@@ -18,6 +18,7 @@ from tornado_session import (
     SessionConflictError,
     SessionMixin,
     SessionOptions,
+    SessionTooLargeError,
     session_settings,
 )
 from tornado_session.deadline import begin
@@ -394,7 +395,7 @@ async def test_nobodys_interference_is_no_conflict_under_any_policy(policy: str)
 # -- turns -------------------------------------------------------------------------------------------------------------
 
 
-async def test_commits_of_one_process_take_turns_so_that_none_is_tried_twice() -> None:
+async def test_commits_of_one_process_take_turns_and_tell_each_other_so_that_each_is_one_trip() -> None:
     place = Place()
     place.cache.delay = timedelta(milliseconds=1)
     await place.browser.write(start=True)
@@ -405,9 +406,94 @@ async def test_commits_of_one_process_take_turns_so_that_none_is_tried_twice() -
 
     await asyncio.gather(*(visit.finish() for visit in visits))
 
-    # The first stores at once; each of the others finds one change more, whoever made it.
-    assert place.calls.count("replace") == 1 + 19 * 2
+    assert place.calls == ["replace"] * 20
     assert len(await place.browser.read()) == 21
+
+
+async def at_once(place: Place, *changes: Any) -> list[Visit]:
+    """Requests that were loaded together, changed each in its own way, and are stored one right after the other."""
+    place.cache.delay = timedelta(milliseconds=1)
+    visits = [await place.browser.copy().begin() for _ in changes]
+    for visit, change in zip(visits, changes, strict=True):
+        change(visit.session)
+    place.cache.calls.clear()
+    await asyncio.gather(*(visit.session.commit() for visit in visits))
+    return visits
+
+
+async def test_what_one_turn_tells_the_next_is_not_shared_between_their_requests() -> None:
+    place = Place()
+    await place.browser.write(start=True)
+    first, second = await at_once(place, lambda one: one.update(items=["one"]), lambda other: other.update(other=1))
+    assert place.calls == ["replace"] * 2
+
+    first.session["items"].append("two")
+
+    assert second.session["items"] == ["one"]
+    await second.finish()
+    await first.finish()
+    assert await place.browser.read() == {"start": True, "items": ["one", "two"], "other": 1}
+
+
+async def test_what_one_turn_tells_the_next_may_be_out_of_date_already() -> None:
+    place = Place()
+    await place.browser.write(start=True)
+    elsewhere = Browser(make_sessions(place.cache, place.clock), dict(place.browser.cookies))
+    replace = place.cache.inner.replace
+    undisturbed = [True]
+
+    async def replace_and_be_overtaken(*args: Any, **options: Any) -> int | None:
+        version = await replace(*args, **options)
+        if undisturbed.pop() if undisturbed else False:
+            await elsewhere.write(elsewhere=1)
+        return version
+
+    place.cache.inner.replace = replace_and_be_overtaken
+
+    await at_once(place, lambda one: one.update(one=1), lambda other: other.update(other=1))
+
+    assert await place.browser.read() == {"start": True, "one": 1, "elsewhere": 1, "other": 1}
+
+
+async def test_a_turn_that_fails_tells_the_next_nothing() -> None:
+    place = Place()
+    await place.browser.write(start=True)
+    place.cache.delay = timedelta(milliseconds=1)
+    visits = [await place.browser.copy().begin() for _ in range(3)]
+    for number, visit in enumerate(visits):
+        visit.session[str(number)] = number
+    visits[1].session["large"] = bytes(2 * 2**20)
+
+    results = await asyncio.gather(*(visit.session.commit() for visit in visits), return_exceptions=True)
+
+    assert [type(result) for result in results] == [type(None), SessionTooLargeError, type(None)]
+    assert await place.browser.read() == {"start": True, "0": 0, "2": 2}
+
+
+async def test_under_fail_a_turn_asks_the_store_and_not_the_one_before_it() -> None:
+    place = Place(on_conflict="fail")
+    await place.browser.write(start=True)
+    place.cache.delay = timedelta(milliseconds=1)
+    visits = [await place.browser.copy().begin() for _ in range(2)]
+    for number, visit in enumerate(visits):
+        visit.session[str(number)] = number
+    place.cache.calls.clear()
+
+    results = await asyncio.gather(*(visit.session.commit() for visit in visits), return_exceptions=True)
+
+    assert [type(result) for result in results] == [type(None), SessionConflictError]
+    assert place.calls == ["replace", "replace", "get"]
+    assert await place.browser.read() == {"start": True, "0": 0}
+
+
+async def test_the_last_of_several_turns_wins_as_a_whole_where_the_last_write_does() -> None:
+    place = Place(on_conflict="last_write_wins")
+    await place.browser.write(start=True)
+
+    await at_once(place, lambda one: one.update(one=1), lambda other: other.update(other=1))
+
+    assert place.calls == ["replace"] * 2
+    assert await place.browser.read() == {"start": True, "other": 1}
 
 
 async def test_whoever_is_cancelled_while_waiting_for_a_turn_holds_up_nobody() -> None:

@@ -149,7 +149,7 @@ class SessionState(SessionValues):
             self._lose(stored)
             return
         self._take(stored.record, stored.version)
-        self._expires = stored.entry.expires
+        self._expires = stored.expires
         self._values = stored.record.values
         self._may_differ, self._snapshot = NO_KEYS, None
         self._is_new = self._is_expired = self._was_cleared = self._may_be_modified = False
@@ -232,12 +232,29 @@ class SessionState(SessionValues):
         return self._after_others(store, change)
 
     async def _after_others(self, store: _Try, change: _Change | None) -> None:
-        async with self._store.turns.take(self._cache_key):
-            await self._store_until_done(store, change)
+        async with self._store.turns.take(self._cache_key) as line:
+            left, line.word = line.word, None
+            await self._store_until_done(store, change, self._news(left, change))
+            if store == self._put and self._record is not None and self._version is not None:
+                line.word = StoredSession(self._record, self._version)
 
-    async def _store_until_done(self, store: _Try, change: _Change | None) -> None:
-        """Try ``store`` with what is to be stored until no other request comes in between, or the session has ended."""
-        values = self._values
+    def _news(self, left: StoredSession | None, change: _Change | None) -> StoredSession | None:
+        """Say what the request that had its turn before left in the store, if this one can go on with that.
+
+        It spares the vain try and the reading that would tell. Who may only fail asks the store itself.
+        """
+        if left is None or left.record is None or left.version == self._version or not self._goes_on_with(left):
+            return None
+        if self._options.on_conflict == "fail" and change is None:
+            return None
+        return StoredSession(left.record.copy(), left.version)
+
+    async def _store_until_done(self, store: _Try, change: _Change | None, theirs: StoredSession | None = None) -> None:
+        """Try ``store`` with what is to be stored until no other request comes in between, or the session has ended.
+
+        ``theirs``: what another request is already known to have stored meanwhile.
+        """
+        values = self._values if theirs is None else self._resolved(theirs, must_merge=change is not None)
         for attempt in range(_MOST_TRIES):
             # Where nothing waits, only another thread can come in between, and this request's other tasks must not: no
             # lock keeps them out.
@@ -304,6 +321,7 @@ class SessionState(SessionValues):
             return self._values
         if self._options.on_conflict == "fail" and not must_merge:
             raise SessionConflictError(f"Session {self._id} was changed by another request meanwhile. Load it again")
+        self._snapshot = None
         base, base_values = self._record, serializer.loads(self._stored_data)
         owner, label = self._owner, self._label
         self._take(theirs.record, theirs.version)

@@ -30,7 +30,7 @@ class StoredSession(msgspec.Struct):
     record: SessionRecord | None
     """``None``: there is something, but it is not, or no longer, a live session."""
     version: int
-    entry: CacheEntry
+    expires: datetime | None = None
     has_moved: bool = False
     """The session has just been regenerated: it goes on under another key, and nothing may be written here."""
 
@@ -49,7 +49,7 @@ class SessionStore:
         self.options = options
         self.clock = clock
         self.log = log
-        self.turns = Turns()
+        self.turns = Turns[StoredSession]()
         self.never_waits = bool(vars(type(cache)).get("never_waits"))
         self.cache = cache
         self._keys = keys
@@ -75,11 +75,11 @@ class SessionStore:
     def understand(self, cache_key: str, entry: CacheEntry) -> StoredSession:
         """Read what an entry holds; raises ``UnreadableRecordError``."""
         if entry.value == MOVED:
-            return StoredSession(None, entry.version, entry, has_moved=True)
+            return StoredSession(None, entry.version, entry.expires, has_moved=True)
         record = self._format.loads(entry.value, cache_key)
         if record is not None and self.options.lifetime is not None and self.has_outlived(record):
             record = None
-        return StoredSession(record, entry.version, entry)
+        return StoredSession(record, entry.version, entry.expires)
 
     def add(self, cache_key: str, record: SessionRecord) -> Coroutine[Any, Any, int | None]:
         """Store a new session; ``None`` when something is stored under its key."""

@@ -4,11 +4,23 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Generic, TypeVar
 
 _Place = tuple[asyncio.AbstractEventLoop, str]
+Word = TypeVar("Word")
 
 
-class Turns:
+class Line(Generic[Word]):
+    """Those who wait for the same key, and what the one whose turn it is tells the next."""
+
+    __slots__ = ("waiting", "word")
+
+    def __init__(self) -> None:
+        self.waiting: deque[asyncio.Future[None]] = deque()
+        self.word: Word | None = None
+
+
+class Turns(Generic[Word]):
     """Lets those who name the same key through one after the other, in the order of their coming.
 
     Only a courtesy: what keeps sessions right is the version that the cache compares. But of many parallel requests
@@ -16,25 +28,25 @@ class Turns:
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[_Place, deque[asyncio.Future[None]]] = {}
+        self._waiting: dict[_Place, Line[Word]] = {}
 
     @asynccontextmanager
-    async def take(self, key: str) -> AsyncIterator[None]:
+    async def take(self, key: str) -> AsyncIterator[Line[Word]]:
         """Wait for the turn, and give it to the next on leaving; who is cancelled while waiting holds up nobody."""
         place = (asyncio.get_running_loop(), key)
-        waiting = self._waiting.get(place)
-        if waiting is None:
-            self._waiting[place] = deque()
+        line = self._waiting.get(place)
+        if line is None:
+            line = self._waiting[place] = Line()
         else:
-            await self._wait(place, waiting)
+            await self._wait(place, line)
         try:
-            yield
+            yield line
         finally:
             self._leave(place)
 
-    async def _wait(self, place: _Place, waiting: deque[asyncio.Future[None]]) -> None:
+    async def _wait(self, place: _Place, line: Line[Word]) -> None:
         turn = place[0].create_future()
-        waiting.append(turn)
+        line.waiting.append(turn)
         try:
             await turn
         except asyncio.CancelledError:
@@ -43,7 +55,7 @@ class Turns:
             raise
 
     def _leave(self, place: _Place) -> None:
-        waiting = self._waiting[place]
+        waiting = self._waiting[place].waiting
         while waiting:
             turn = waiting.popleft()
             if not turn.done():
