@@ -15,6 +15,17 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 NONCE_SIZE = 24
 TAG_SIZE = 16
 
+# The two CMAC inputs are exactly one block each, and differ in the counter alone:
+#
+#   0         2     3     4                            16
+#   +---------+-----+-----+-----------------------------+
+#   | counter | "X" |  0  | first 12 bytes of the nonce |   each XORed with the CMAC subkey K1
+#   +---------+-----+-----+-----------------------------+
+#
+# Side by side they make one number, in which all but the nonce is the same for every message of a key.
+_FIXED = int.from_bytes(b"\x00\x01X\x00" + bytes(12) + b"\x00\x02X\x00" + bytes(12))
+_TWICE = 1 << 128 | 1
+
 
 class XAES256GCM:
     """Authenticated encryption under one 256-bit key; ``nonce`` is 24 random bytes."""
@@ -23,7 +34,7 @@ class XAES256GCM:
         # AES in ECB mode is the bare block cipher, which is what CMAC is made of; no message passes through it.
         self._block_cipher = Cipher(algorithms.AES256(key), modes.ECB()).encryptor()  # noqa: S305
         self._block_cipher_lock = threading.Lock()
-        self._subkey = _double(self._block_cipher.update(bytes(16)))
+        self._fixed = _FIXED ^ _double(self._block_cipher.update(bytes(16))) * _TWICE
 
     def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes) -> bytes:
         """Seal ``data``; the result is 16 bytes longer."""
@@ -34,22 +45,13 @@ class XAES256GCM:
         return self._cipher(nonce).decrypt(nonce[12:], data, associated_data)
 
     def _cipher(self, nonce: bytes) -> AESGCM:
-        # The two CMAC inputs are exactly one block each, and differ in the counter alone:
-        #
-        #   0         2     3     4                            16
-        #   +---------+-----+-----+----------------------------+
-        #   | counter | "X" |  0  | first 12 bytes of the nonce |   each XORed with the CMAC subkey K1
-        #   +---------+-----+-----+----------------------------+
-        context = nonce[:12]
-        blocks = int.from_bytes(b"\x00\x01X\x00" + context + b"\x00\x02X\x00" + context) ^ self._subkey
+        blocks = int.from_bytes(nonce[:12]) * _TWICE ^ self._fixed
         with self._block_cipher_lock:
             key = self._block_cipher.update(blocks.to_bytes(32))
         return AESGCM(key)
 
 
 def _double(block: bytes) -> int:
-    """CMAC's subkey K1 (a doubling in GF(2**128)), twice side by side: once for each of the two blocks."""
+    """CMAC's subkey K1: a doubling in GF(2**128)."""
     subkey = int.from_bytes(block) << 1
-    if subkey >> 128:
-        subkey ^= 1 << 128 | 0x87
-    return subkey << 128 | subkey
+    return subkey ^ (1 << 128 | 0x87) if subkey >> 128 else subkey
