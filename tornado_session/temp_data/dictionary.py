@@ -119,9 +119,11 @@ class TempData(MutableMapping[str, Any]):
 
         With ``consume`` the keys that were read and not kept are left out.
         """
-        if self._entries is None or not (self._may_have_changed or (consume and self._read - self._kept)):
+        if self._entries is None:
             return None
         doomed = self._read - self._kept if consume else set()
+        if not (doomed or self._may_have_changed):
+            return None
         values = {key: value for folded, (key, value) in self._entries.items() if folded not in doomed}
         return None if self._is_as_loaded(values) else values
 
