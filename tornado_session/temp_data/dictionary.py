@@ -138,7 +138,7 @@ class TempData(MutableMapping[str, Any]):
     def _is_as_loaded(self, values: dict[str, Any]) -> bool:
         if IMMUTABLE.issuperset(map(type, values.values())):
             # Whatever has changed in place is gone, or gave way to a value of another type.
-            return serializer.same(values, self._loaded)
+            return values.keys() == self._loaded.keys() and serializer.same(values, self._loaded)
         data = serializer.dumps(values, name="temp_data")  # Also finds what was put into a list and cannot be kept.
         if self._loaded_data is None:
             return False
