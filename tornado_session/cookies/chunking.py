@@ -89,7 +89,7 @@ class ChunkedCookie:
     def deletions(self, names: Iterable[str], *, https: bool) -> list[str]:
         """Write the ``Set-Cookie`` lines that delete these pieces, at most 50 of them."""
         # Shortest first: NAME and the pieces with low numbers are those that could open again.
-        names = sorted(names, key=lambda name: (len(name), name))[:MOST_DELETED]
+        names = sorted(sorted(names), key=len)[:MOST_DELETED]
         length = len(self._name)
         return [self._options.delete_line(https=https, suffix=name[length:]) for name in names]
 
