@@ -90,6 +90,16 @@ def test_no_line_exceeds_chunk_size_and_no_set_max_size(
     assert provider.load(visit.next()) == {"text": "x" * size}
 
 
+def test_the_whole_set_is_bounded_to_the_byte() -> None:
+    size = sum(map(len, written(LONG).lines.values()))
+
+    exact = written(LONG, provider=CookieTempDataProvider(chunk_size=256, max_size=size))
+    one_less = written(LONG, provider=CookieTempDataProvider(chunk_size=256, max_size=size - 1))
+
+    assert (sum(map(len, exact.lines.values())), exact.session) == (size, {})
+    assert (one_less.lines, list(one_less.session)) == ({}, [".TempData"])
+
+
 # -- left-over pieces -------------------------------------------------------------------------------------------------
 
 

@@ -36,7 +36,8 @@ class ChunkedCookie:
     """One logical cookie that takes as many real ones as it needs.
 
     ``chunk_size``: the longest ``Set-Cookie`` line, in bytes, attributes included. ``max_size``: the most that all
-    lines of one value may take together. Raises ``ConfigurationError`` when the name and the attributes leave no room.
+    lines of one value may take together, and thus the most that is read. Raises ``ConfigurationError`` when the name
+    and the attributes leave no room.
     """
 
     def __init__(self, options: CookieOptions, *, chunk_size: int, max_size: int) -> None:
@@ -47,20 +48,16 @@ class ChunkedCookie:
         self._most_chunks = ceil(max_size / chunk_size)
         self._check_room()
 
-    def lines(self, value: str, *, https: bool) -> list[str] | None:
-        """Write the ``Set-Cookie`` lines for ``value``, or ``None`` if they would exceed ``max_size``."""
-        lines = self._all_lines(value, https=https)
-        return lines if sum(map(len, lines)) <= self._max_size else None
-
-    def size(self, value: str, *, https: bool) -> int:
-        """Tell how many bytes all ``Set-Cookie`` lines for ``value`` would take."""
-        return sum(map(len, self._all_lines(value, https=https)))
+    def lines(self, value: str, *, https: bool) -> list[str]:
+        """Write the ``Set-Cookie`` lines for ``value``, however long; ``max_size`` is for the caller to look at."""
+        line = self._options.set_line(value, https=https)
+        return [line] if len(line) <= self._chunk_size else self._chunks(value, https=https)
 
     def join(self, cookies: Mapping[str, str]) -> str | None:
         """Put the value together from the cookies of a request; ``None`` when there is none.
 
-        Reads at most as many chunks as ``lines`` could have written, whatever the marker says. Raises
-        ``DamagedChunksError`` when pieces are missing.
+        Reads at most as many chunks as ``max_size`` allows, whatever the marker says. Raises ``DamagedChunksError``
+        when pieces are missing.
         """
         value = cookies.get(self._name)
         if value is None:
@@ -92,10 +89,6 @@ class ChunkedCookie:
         names = sorted(sorted(names), key=len)[:MOST_DELETED]
         length = len(self._name)
         return [self._options.delete_line(https=https, suffix=name[length:]) for name in names]
-
-    def _all_lines(self, value: str, *, https: bool) -> list[str]:
-        line = self._options.set_line(value, https=https)
-        return [line] if len(line) <= self._chunk_size else self._chunks(value, https=https)
 
     def _chunks(self, value: str, *, https: bool) -> list[str]:
         parts: list[str] = []

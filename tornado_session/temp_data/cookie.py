@@ -83,21 +83,26 @@ class CookieTempDataProvider(TempDataProvider):
             self._save_overflow(request, {})
             self._delete(request, self._chunked.pieces(request.cookies))
             return
-        text = self._sealed(request, values)
-        lines = self._chunked.lines(text, https=request.https)
-        if lines is None and self._overflow == "error":
-            raise self._too_large(self._chunked.size(text, https=request.https), values)
-        self._save_overflow(request, values if lines is None else {})
-        for line in lines or []:
+        lines = self._lines(request, values)
+        self._save_overflow(request, {} if lines else values)
+        for line in lines:
             request.set_cookie_line(line)
         pieces = self._chunked.pieces(request.cookies)
         if pieces:
-            written = {line.partition("=")[0] for line in lines or []}
+            written = {line.partition("=")[0] for line in lines}
             self._delete(request, [name for name in pieces if name not in written])
 
-    def _sealed(self, request: TempDataRequest, values: Mapping[str, Any]) -> str:
+    def _lines(self, request: TempDataRequest, values: Mapping[str, Any]) -> list[str]:
+        """Write the cookies that hold ``values``; none if ``values`` belong into the session."""
         data = serializer.dumps(dict(values), name="temp_data")
-        return encoding.encode(request.protector(*self._purposes).protect(data, expires_in=self._max_age))
+        protected = request.protector(*self._purposes).protect(data, expires_in=self._max_age)
+        lines = self._chunked.lines(encoding.encode(protected), https=request.https)
+        size = sum(map(len, lines))
+        if size <= self._max_size:
+            return lines
+        if self._overflow == "error":
+            raise self._too_large(size, values)
+        return []
 
     def _opened(self, request: TempDataRequest, text: str) -> dict[str, Any]:
         protected = encoding.decode(text)
