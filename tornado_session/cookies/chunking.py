@@ -87,8 +87,8 @@ class ChunkedCookie:
         """Write the ``Set-Cookie`` lines that delete these pieces, at most 50 of them."""
         # Shortest first: NAME and the pieces with low numbers are those that could open again.
         names = sorted(sorted(names), key=len)[:MOST_DELETED]
-        length = len(self._name)
-        return [self._options.delete_line(https=https, suffix=name[length:]) for name in names]
+        ending = self._options.delete_line(https=https).removeprefix(self._name)
+        return [name + ending for name in names]
 
     def _chunks(self, value: str, *, https: bool) -> list[str]:
         parts: list[str] = []
