@@ -1,9 +1,8 @@
 """Exchange: one request and its response, as sessions and TempData see them."""
 
 import asyncio
-import re
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from tornado.httputil import parse_cookie
 
@@ -16,7 +15,8 @@ from tornado_session.session_cookie import OpenedCookie
 from tornado_session.session_state import SessionHost, logger
 from tornado_session.temp_data.dictionary import TempData
 
-_CARRIED = re.compile(r"[\t -~]*")
+_CARRIED: Final = b"\t" + bytes(range(32, 127))
+"""The characters that may stand in a ``Set-Cookie`` line."""
 
 # Directives that let a cache keep or share a response, and so contradict the no-store that a Set-Cookie calls for.
 _PERMITTING = ("public", "max-age", "s-maxage", "immutable", "stale-while-revalidate", "stale-if-error")
@@ -129,7 +129,7 @@ class Exchange:
         return self._sessions.protector(*purposes)
 
     def set_cookie_line(self, line: str) -> None:
-        if not _CARRIED.fullmatch(line):
+        if not line.isascii() or line.encode().translate(None, _CARRIED):
             raise ValueError("a Set-Cookie line has printable ASCII characters and tabs alone")
         self._lines[line.partition("=")[0]] = line
 

@@ -288,8 +288,7 @@ class SessionMixin(_Handler):
                 headers.add("Set-Cookie", line)
             else:
                 headers["Set-Cookie"] = line  # As add() does, but for the check that the line has passed before.
-        is_temp_data_touched = self._temp_data is not None and self._temp_data.is_touched
-        if lines or self._exchange.session._is_touched or is_temp_data_touched:
+        if lines or self._exchange.session._is_touched or (self._temp_data is not None and self._temp_data.is_touched):
             headers["Vary"] = with_vary(headers["Vary"]) if "Vary" in headers else "Cookie"
         if lines:
             has_other = "Cache-Control" in headers
