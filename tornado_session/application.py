@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from time import time
 from typing import Any, Final
 
@@ -128,17 +129,27 @@ class Sessions:
             self._protectors[purposes] = self._keys.protector(*purposes, clock=self.clock)
         return self._protectors[purposes]
 
-    def run(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        """Run what has to finish even if nobody waits for it; the loop alone would not keep the task alive."""
-        task = asyncio.get_running_loop().create_task(coroutine)
+    def run(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Future[None]":
+        """Run what has to finish even if nobody waits for it, or whoever does is cancelled."""
+        loop = asyncio.get_running_loop()
+        task, waiting = loop.create_task(coroutine), loop.create_future()
+        # The loop alone would not keep the task alive.
         self._tasks.add(task)
-        task.add_done_callback(self._forget)
-        return task
+        task.add_done_callback(partial(self._pass_on, waiting))
+        return waiting
 
-    def _forget(self, task: "asyncio.Task[Any]") -> None:
+    def _pass_on(self, waiting: "asyncio.Future[None]", task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()
+        error = None if task.cancelled() else task.exception()
+        if waiting.done():
+            return
+        if task.cancelled():
+            waiting.cancel()
+        elif error is None:
+            waiting.set_result(None)
+        else:
+            waiting.set_exception(error)
+            waiting.exception()  # Whoever does not wait need not hear of it.
 
     async def of(self, owner: str) -> AsyncIterator[SessionInfo]:
         """List the live sessions of an owner, in no order; does not move their idle timeouts."""

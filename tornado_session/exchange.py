@@ -198,8 +198,8 @@ class Exchange:
                 raise
             logger.error("A session could not be stored: %s", _described(error))
 
-    def run(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        """Run what has to finish even if nobody waits for it."""
+    def run(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Future[None]":
+        """Run what has to finish even if nobody waits for it, or whoever does is cancelled."""
         return self._sessions.run(coroutine)
 
     def cookie_lines(self) -> list[str]:

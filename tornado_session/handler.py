@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import ref
 
+from tornado.httputil import HTTPHeaders
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketProtocol
 
@@ -153,7 +154,7 @@ class SessionMixin(_Handler):
         # write into it, nor run the next handler of this connection, which is just what is needed meanwhile.
         self._finished = True
         self._held_response = _HeldResponse(self)
-        return _shielded(exchange.run(self._finish_after(commit)))
+        return exchange.run(self._finish_after(commit))
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         """Send an error page; a server error stores nothing, unless ``save_on_error`` says so."""
@@ -308,24 +309,21 @@ class _HeldResponse:
 
     def __init__(self, handler: SessionMixin) -> None:
         self._status, self._reason = handler._status_code, handler._reason
-        self._headers, self._body = handler._headers.copy(), handler._write_buffer
+        # Not a copy, which Tornado makes header by header: hardly anybody touches them again.
+        self._headers, self._body = list(handler._headers.get_all()), handler._write_buffer
         self._cookies = copy(vars(handler).get("_new_cookie"))
 
     def restore(self, handler: SessionMixin) -> None:
         handler._status_code, handler._reason = self._status, self._reason
-        handler._headers, handler._write_buffer = self._headers, self._body
+        handler._write_buffer = self._body
+        if list(handler._headers.get_all()) != self._headers:
+            handler._headers = HTTPHeaders()
+            for name, value in self._headers:
+                handler._headers.add(name, value)
         if self._cookies is not None:
             handler._new_cookie = self._cookies
         else:
             vars(handler).pop("_new_cookie", None)
-
-
-def _shielded(task: "asyncio.Task[None]") -> "asyncio.Future[None]":
-    """Let a handler await the response without taking it along when the handler is cancelled."""
-    waiting = asyncio.shield(task)
-    # Whoever does not wait for the response need not hear that its reader went away.
-    waiting.add_done_callback(lambda done: done.cancelled() or done.exception())
-    return waiting
 
 
 class _Host(ref[SessionMixin]):
