@@ -13,7 +13,8 @@
     tag  what the entry belongs to                              absent: nothing
 
 Every comparison with the present is made with the server's clock, ``$$NOW``, whether by the server or here with what it
-sent along: the clocks of application servers may be wrong.
+sent along: the clocks of application servers may be wrong. Dates are read without a time zone, in UTC; what no
+``datetime`` can tell is read as the last one that there is.
 """
 
 from collections.abc import Iterable
@@ -37,9 +38,10 @@ PAST: Final = "past"
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
-# Until the year 2109 seconds as a float are exact to the millisecond, and are turned into a date in half the time.
-_EXACT_AS_FLOAT: Final = 2**42
 _MAX_MILLISECONDS: Final = (_LATEST - _EPOCH) // _MILLISECOND
+# The driver reads dates without a time zone in a fifth of the time, and a sum adds it sooner than ``replace()``.
+_READ_EPOCH: Final = _EPOCH.replace(tzinfo=None)
+_READ_LATEST: Final = _LATEST.replace(tzinfo=None)
 
 
 def _packed(document: Document) -> Expression:
@@ -82,7 +84,7 @@ STORED_AND_NOW: Final[Expression] = _packed({**STORED, "ttl": 1, "int": 1, "abs"
 """Projection: what ``is_live()``, ``due_in()`` and ``slide()`` read, the server's time included."""
 
 
-MALFORMED: Final = (KeyError, TypeError, ValueError)
+MALFORMED: Final = (KeyError, TypeError, ValueError, OverflowError)
 """What reading a document raises that no MongoCache has written; it may quote what it met."""
 
 
@@ -93,14 +95,15 @@ def live(**equal: Any) -> Document:
 
 def is_live(document: Document) -> bool:
     """Whether a document with the server's time has not expired."""
-    return "v" in document and ("exp" not in document or int(document["exp"]) > int(document["now"]))
+    return "v" in document and ("exp" not in document or document["exp"] > document["now"])
 
 
 def due_in(document: Document) -> int | None:
     """Milliseconds until the next slide of a document is due, by the server's time; ``None``: it does not slide."""
     if "ttl" not in document:
         return None
-    return int(document["ref"]) + int(document["int"]) - int(document["now"])
+    passed: timedelta = document["now"] - document["ref"]
+    return int(document["int"]) - passed // _MILLISECOND
 
 
 def is_due(document: Document) -> bool:
@@ -111,10 +114,10 @@ def is_due(document: Document) -> bool:
 
 def slide(document: Document) -> None:
     """Do here what ``SLIDE`` does on the server to a document that is due."""
-    now = int(document["now"])
-    end = now + int(document["ttl"])
+    now = document["now"]
+    end = now + min(int(document["ttl"]), (_READ_LATEST - now) // _MILLISECOND) * _MILLISECOND
     document["ref"] = now
-    document["exp"] = min(end, int(document["abs"])) if "abs" in document else end
+    document["exp"] = min(end, document["abs"]) if "abs" in document else end
 
 
 def among(keys: Iterable[str]) -> Document:
@@ -123,7 +126,7 @@ def among(keys: Iterable[str]) -> Document:
 
 
 def entry(document: Document) -> CacheEntry:
-    """The entry that a document holds; its dates are milliseconds since the epoch, or anything ``int()`` makes so."""
+    """The entry that a document holds."""
     return CacheEntry(document["d"], int(document["v"]), _instant(document.get("exp")), _instant(document.get("ref")))
 
 
@@ -207,11 +210,5 @@ def _date(instant: datetime) -> datetime:
     return _LATEST if milliseconds >= _MAX_MILLISECONDS else _EPOCH + milliseconds * _MILLISECOND
 
 
-def _instant(date: Any) -> datetime | None:
-    if date is None:
-        return None
-    milliseconds = int(date)
-    if milliseconds < _EXACT_AS_FLOAT:
-        return datetime.fromtimestamp(milliseconds / 1000, UTC)
-    # An end so far away that no datetime can tell it is told as the last.
-    return _EPOCH + min(milliseconds, _MAX_MILLISECONDS) * _MILLISECOND
+def _instant(date: datetime | None) -> datetime | None:
+    return None if date is None else _EPOCH + (date - _READ_EPOCH)

@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 
 
 def prepared(collection: "AnyCollection") -> AsyncCollection[Document]:
-    """The collection, reading from the primary, with dates as plain milliseconds, whatever the client's options say.
+    """The collection, reading from the primary, with dates as in ``documents``, whatever the client's options say.
 
     Raises ``ConfigurationError`` for anything but a collection of ``AsyncMongoClient`` or of Motor, and for one whose
     writes are not acknowledged. What comes from Motor is called as if it came from PyMongo: it has the same methods.
@@ -44,7 +44,7 @@ def prepared(collection: "AnyCollection") -> AsyncCollection[Document]:
             f"the writes of {collection.full_name} are not acknowledged (w=0), so no session in it would be sure to be "
             'kept; use collection.with_options(write_concern=WriteConcern("majority"))'
         )
-    codec_options = CodecOptions[Document](datetime_conversion=DatetimeConversion.DATETIME_MS)
+    codec_options = CodecOptions[Document](datetime_conversion=DatetimeConversion.DATETIME_CLAMP)
     options: Any = {"read_preference": ReadPreference.PRIMARY, "codec_options": codec_options}
     return collection.with_options(**options)  # type: ignore[return-value]
 
