@@ -61,10 +61,11 @@ class ScriptRunner:
         if len(calls) == 1 or not self.is_one_slot:
             return await self._run([run_of([call]) for call in calls])
         replies = await self._call_together(calls)
-        refused = [position for position, reply in enumerate(replies) if isinstance(reply, CrossSlotError)]
-        again = await self._run([run_of([calls[position]]) for position in refused]) if refused else ()
-        for position, reply in zip(refused, again, strict=True):
-            replies[position] = reply
+        if CrossSlotError in map(type, replies):
+            refused = [position for position, reply in enumerate(replies) if isinstance(reply, CrossSlotError)]
+            again = await self._run([run_of([calls[position]]) for position in refused])
+            for position, reply in zip(refused, again, strict=True):
+                replies[position] = reply
         return replies
 
     async def _call_together(self, calls: Sequence[Call]) -> list[Reply]:
@@ -73,13 +74,9 @@ class ScriptRunner:
         groups = groups_of(calls)
         answers = await self._run([run_of([calls[position] for position in group]) for group in groups])
         for group, answer in zip(groups, answers, strict=True):
-            if len(group) > 1 and not isinstance(answer, CacheError):
-                for position, reply in zip(group, replies_of(answer, len(group)), strict=True):
-                    replies[position] = reply
-            else:
-                for position in group:
-                    replies[position] = answer
-        return [_cache_error(reply) if isinstance(reply, Exception) else reply for reply in replies]
+            for position, reply in zip(group, _each_reply(answer, len(group)), strict=True):
+                replies[position] = reply
+        return replies
 
     async def _run(self, runs: Sequence[Run]) -> list[Reply]:
         replies = await self._send([run.by_digest() for run in runs])
@@ -125,6 +122,15 @@ class ScriptRunner:
             turns = self._turns[loop] = asyncio.Semaphore(_IN_FLIGHT)
         async with turns:
             return await self._send_one(command)
+
+
+def _each_reply(answer: Reply, number: int) -> Sequence[Reply]:
+    """The replies of the calls that one command has run."""
+    if number == 1 or isinstance(answer, CacheError):
+        return [answer] * number
+    if isinstance(answer, bytes):
+        return replies_of(answer, number)
+    return [_cache_error(reply) if isinstance(reply, Exception) else reply for reply in answer]
 
 
 def _is(reply: Reply, name: str) -> bool:

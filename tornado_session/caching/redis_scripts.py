@@ -3,14 +3,14 @@
 import hashlib
 from collections.abc import Sequence
 from importlib.resources import files
-from struct import Struct
-from typing import Any, Final, NamedTuple, TypeAlias
+from itertools import chain
+from struct import calcsize, pack, unpack_from
+from typing import Final, NamedTuple, TypeAlias
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
 
-_SIZE: Final = Struct(">I")
-_STRING: Final = ord("s")
-_NUMBER: Final = ord("i")
+_NIL: Final = -1
+_ZERO: Final = -2
 
 
 class Program:
@@ -59,40 +59,36 @@ def run_of(calls: Sequence[Call]) -> Run:
     if len(calls) == 1:
         (call,) = calls
         return Run(call.script.once, call.keys, call.arguments)
-    keys = tuple([key for call in calls for key in call.keys])
-    arguments = calls[0].arguments
-    counts = (b"%d" % len(calls), b"%d" % len(arguments))
-    if all(call.arguments == arguments for call in calls):
-        return Run(calls[0].script.many, keys, (*counts, b"shared", *arguments))
-    own = b"".join([_SIZE.pack(len(part)) + part for call in calls for part in call.arguments])
-    return Run(calls[0].script.many, keys, (*counts, b"own", own))
+    scripts, keys, arguments = zip(*calls, strict=True)
+    counts = (b"%d" % len(calls), b"%d" % len(arguments[0]))
+    return Run(scripts[0].many, tuple(chain.from_iterable(keys)), (*counts, *_shared_or_own(arguments)))
 
 
-def replies_of(answer: Any, number: int) -> Sequence[Any]:
-    """The replies in the answer to a run of several calls; the formats are drawn in ``many.lua``."""
-    if not isinstance(answer, bytes):
-        replies: Sequence[Any] = answer
-        return replies
+def _shared_or_own(arguments: Sequence[tuple[bytes, ...]]) -> tuple[bytes, ...]:
+    if arguments.count(arguments[0]) == len(arguments):
+        return (b"shared", *arguments[0])
+    parts = list(chain.from_iterable(arguments))
+    return b"own", pack(f">{len(parts)}I", *map(len, parts)), b"".join(parts)
+
+
+def replies_of(answer: bytes, number: int) -> list[bytes | int | None]:
+    """The replies in the answer to a run of several calls; the format is told in ``many.lua``."""
+    heads = f">{number}i"
+    start = calcsize(heads)
     found: list[bytes | int | None] = []
-    position = 0
-    for _ in range(number):
-        kind = answer[position]
-        position += 1
-        if kind == _STRING:
-            start = position + 4
-            position = start + _SIZE.unpack_from(answer, position)[0]
-            found.append(answer[start:position])
-        elif kind == _NUMBER:
-            found.append(_SIZE.unpack_from(answer, position)[0])
-            position += 4
+    for head in unpack_from(heads, answer):
+        if head >= 0:
+            end = start + head
+            found.append(answer[start:end])
+            start = end
         else:
-            found.append(None)
+            found.append(None if head == _NIL else _ZERO - head)
     return found
 
 
 def groups_of(calls: Sequence[Call]) -> list[list[int]]:
     """The positions of the calls, with those together that can be in one run."""
     groups: dict[tuple[Script, int, int], list[int]] = {}
-    for position, call in enumerate(calls):
-        groups.setdefault((call.script, len(call.keys), len(call.arguments)), []).append(position)
+    for position, (script, keys, arguments) in enumerate(calls):
+        groups.setdefault((script, len(keys), len(arguments)), []).append(position)
     return list(groups.values())
