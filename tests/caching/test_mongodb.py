@@ -285,7 +285,7 @@ async def test_a_bad_entry_fails_alone_and_what_it_held_is_in_no_message(client_
     async with new_collection(client_class, url) as collection:
         cache = MongoCache(collection)
         await cache.set("secretkey", b"", FOREVER)
-        await cache.ensure_indexes()  # While one is built, there can be no validator.
+        await settled(cache)  # While an index is built, there can be no validator.
         await collection.database.command("collMod", collection.name, validator={"tag": {"$ne": "refused"}})
         refused = CacheEntryOptions(tag="refused")
 
