@@ -63,6 +63,7 @@ async def _seeded(site: FuzzSite, report: Report, chosen: random.Random, inputs:
     for number in range(inputs):
         await one_input(site, choices)
         if number % (inputs // _SAMPLES + 1) == 0:
+            site.forget()
             gc.collect()
             memory.append((number, resident_bytes()))
         if number == inputs // 2:

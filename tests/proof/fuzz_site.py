@@ -23,6 +23,7 @@ from tornado_session import (
 )
 from tornado_session.caching.contract import CacheEntryOptions
 from tornado_session.record import UnreadableRecordError
+from tornado_session.store import SessionStore
 from tornado_session.testing import FakeClock
 
 OLD, CURRENT, FOREIGN = ("the secret of yesterday 1234", "the secret of today 5678", "the secret of a neighbour 90")
@@ -109,7 +110,8 @@ class FuzzSite:
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.cache = MemoryCache(max_size=4 * 2**20, clock=self.clock)
+        # Full long before growth is looked for.
+        self.cache = MemoryCache(max_size=2**20, clock=self.clock)
         keys = KeyRing({1: OLD, 2: CURRENT}, current=2)
         self.app = self._application(self.cache, keys)
         self.known = Known(self.clock, self.app.settings["sessions"])
@@ -135,6 +137,11 @@ class FuzzSite:
     def close(self) -> None:
         logging.getLogger().removeHandler(self.errors)
         logging.getLogger("tornado_session").setLevel(logging.NOTSET)
+
+    def forget(self) -> None:
+        """Empty what is remembered up to a bound, several MiB of cookies, so that it is not taken for growth."""
+        self.app.settings["sessions"].cookie.remembered.clear()
+        SessionStore.cache_key.cache_clear()
 
     async def request(self, header: str, method: str = "GET", path: str = "/") -> Connection:
         """Make one request with this ``Cookie`` header."""
