@@ -486,6 +486,34 @@ async def test_under_fail_a_turn_asks_the_store_and_not_the_one_before_it() -> N
     assert await place.browser.read() == {"start": True, "0": 0}
 
 
+async def test_modify_is_told_by_the_turn_before_it_under_every_policy() -> None:
+    for policy in ("merge", "fail", "last_write_wins"):
+        place = Place(on_conflict=policy)
+        await place.browser.write(count=0)
+        place.cache.delay = timedelta(milliseconds=1)
+        visits = [await place.browser.copy().begin() for _ in range(3)]
+        place.cache.calls.clear()
+
+        await asyncio.gather(*(visit.session.modify("count", lambda count: count + 1) for visit in visits))
+
+        assert place.calls == ["replace"] * 3
+        assert await place.browser.read() == {"count": 3}
+
+
+async def test_a_session_that_moved_in_a_turn_is_looked_for_by_the_next() -> None:
+    place = Place()
+    await place.browser.write(start=True)
+    place.cache.delay = timedelta(milliseconds=1)
+    first, second = [await place.browser.copy().begin() for _ in range(2)]
+    second.session["late"] = True
+    place.cache.calls.clear()
+
+    await asyncio.gather(first.session.regenerate(), second.session.commit())
+
+    assert second.session.is_ended
+    assert place.calls.count("replace") == 2
+
+
 async def test_the_last_of_several_turns_wins_as_a_whole_where_the_last_write_does() -> None:
     place = Place(on_conflict="last_write_wins")
     await place.browser.write(start=True)

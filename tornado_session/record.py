@@ -39,10 +39,6 @@ class SessionRecord(msgspec.Struct):
     data: bytes
     """The serialized ``values``, to tell later whether they changed."""
 
-    def copy(self) -> "SessionRecord":
-        """Give the same with values of its own, as if it had been read from the store."""
-        return msgspec.structs.replace(self, values=serializer.loads_dict(self.data))
-
     def __repr__(self) -> str:
         return f"<SessionRecord {self.id!r} of {len(self.data)} bytes>"
 

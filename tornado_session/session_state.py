@@ -235,7 +235,7 @@ class SessionState(SessionValues):
         async with self._store.turns.take(self._cache_key) as line:
             left, line.word = line.word, None
             await self._store_until_done(store, change, self._news(left, change))
-            if store == self._put and self._record is not None and self._version is not None:
+            if store == self._put and self._version is not None:
                 line.word = StoredSession(self._record, self._version)
 
     def _news(self, left: StoredSession | None, change: _Change | None) -> StoredSession | None:
@@ -243,11 +243,11 @@ class SessionState(SessionValues):
 
         It spares the vain try and the reading that would tell. Who may only fail asks the store itself.
         """
-        if left is None or left.record is None or left.version == self._version or not self._goes_on_with(left):
+        if left is None or not self._goes_on_with(left):
             return None
         if self._options.on_conflict == "fail" and change is None:
             return None
-        return StoredSession(left.record.copy(), left.version)
+        return left.copy()
 
     async def _store_until_done(self, store: _Try, change: _Change | None, theirs: StoredSession | None = None) -> None:
         """Try ``store`` with what is to be stored until no other request comes in between, or the session has ended.

@@ -34,6 +34,13 @@ class StoredSession(msgspec.Struct):
     has_moved: bool = False
     """The session has just been regenerated: it goes on under another key, and nothing may be written here."""
 
+    def copy(self) -> "StoredSession":
+        """Give the same with values of its own, as if it had been read once more."""
+        record = self.record
+        if record is not None:
+            record = msgspec.structs.replace(record, values=serializer.loads_dict(record.data))
+        return StoredSession(record, self.version)
+
 
 class SessionStore:
     """Knows how sessions are laid down in the cache of one application: under which key, until when, with which tag."""
