@@ -731,7 +731,7 @@ async def test_destroy_of_a_visitor_without_a_cookie_is_no_trip_and_no_cookie() 
     await visit.session.destroy()
     await visit.finish()
 
-    assert (place.calls, visit.exchange.cookie_lines()) == ([], [])
+    assert (place.calls, list(visit.exchange.cookie_lines())) == ([], [])
 
 
 async def test_destroy_ends_also_what_a_parallel_request_began_under_the_expired_cookie() -> None:

@@ -65,7 +65,7 @@ async def header_and_key(sessions: Sessions) -> tuple[str, bytes | None]:
 
 
 def key_in(sessions: Sessions, header: str) -> bytes | None:
-    return Exchange(sessions, Host(), cookie_header=header, https=False).session._key
+    return Exchange(sessions, Host(), header).session._key
 
 
 async def test_a_header_that_comes_again_is_not_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:

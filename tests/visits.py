@@ -8,6 +8,7 @@ from tests.conftest import SECRET
 from tornado_session import MemoryCache, SessionOptions, Sessions, session_settings
 from tornado_session.application import SETTING
 from tornado_session.caching.contract import DistributedCache
+from tornado_session.errors import CacheError, SessionUnavailableError
 from tornado_session.exchange import Exchange
 from tornado_session.testing import FakeClock
 
@@ -17,6 +18,7 @@ class Host:
 
     def __init__(self) -> None:
         self.headers_sent = False
+        self.https = False
         self.renewed_tokens = 0
 
     def agrees(self, consent: Callable[[Any], bool]) -> bool:
@@ -36,17 +38,19 @@ class Visit:
         self._jar = cookies
         self.host = Host()
         header = "; ".join(f"{name}={value}" for name, value in cookies.items())
-        self.exchange = Exchange(sessions, self.host, cookie_header=header, https=False)
+        self.exchange = Exchange(sessions, self.host, header)
         self.session = self.exchange.session
 
     async def load(self) -> "Visit":
-        await self.exchange.load()
+        try:
+            await self.session.load()
+        except (CacheError, SessionUnavailableError) as error:
+            self.exchange.go_on_without_session(error)
         return self
 
     async def finish(self) -> None:
         """Store what changed and give the browser its cookies, as the end of a response does."""
-        self.exchange.close()
-        commit = self.exchange.start_commit()
+        commit = self.exchange.close()
         if commit is not None:
             await commit
         for line in self.exchange.cookie_lines():

@@ -1,7 +1,7 @@
 """Exchange: one request and its response, as sessions and TempData see them."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any, Final, Protocol
 
 from tornado.httputil import parse_cookie
@@ -25,6 +25,9 @@ _PERMITTING = ("public", "max-age", "s-maxage", "immutable", "stale-while-revali
 class Host(SessionHost, Protocol):
     """What an exchange asks of the handler that it belongs to."""
 
+    @property
+    def https(self) -> bool: ...
+
     def agrees(self, consent: Callable[[Any], bool]) -> bool: ...
 
 
@@ -39,20 +42,18 @@ class Exchange:
         "_lines",
         "_must_renew_cookie",
         "_sessions",
-        "https",
         "is_temp_data_done",
         "session",
     )
 
-    def __init__(self, sessions: Sessions, host: Host, *, cookie_header: str, https: bool) -> None:
-        self.https = https
+    def __init__(self, sessions: Sessions, host: Host, cookie_header: str) -> None:
         self._cookie_header = cookie_header
         self._sessions = sessions
         self._host = host
         self._lines: dict[str, str] = {}
         self._cookies: Mapping[str, str] | None = None
         self._has_agreed: bool | None = None
-        self._must_renew_cookie = False
+        self._must_renew_cookie = sessions.cookie.is_renewed_always
         self.is_temp_data_done = False
         """Whether TempData was saved, or given up."""
         may_set_cookie = sessions.consent is None or sessions.cookie.is_essential or self._agreed()
@@ -78,17 +79,11 @@ class Exchange:
         """Take it that ``prepare`` has run and found no cookie of ours."""
         self.session._begin_new()
 
-    async def load(self) -> None:
-        """Load the session; when the cache does not answer, go on as ``when_unavailable`` says."""
-        session = self.session
-        if session._is_loaded:
-            return
-        try:
-            await session._fetch(True)
-        except (CacheError, SessionUnavailableError) as error:
-            if self._sessions.options.when_unavailable == "fail":
-                raise SessionUnavailableError(f"The session could not be loaded: {error}") from error
-            self.warn("unavailable", f"A session could not be loaded and reads as empty: {_described(error)}")
+    def go_on_without_session(self, error: CacheError | SessionUnavailableError) -> None:
+        """Do as ``when_unavailable`` says when loading the session has raised ``error``."""
+        if self._sessions.options.when_unavailable == "fail":
+            raise SessionUnavailableError(f"The session could not be loaded: {error}") from error
+        self.warn("unavailable", f"A session could not be loaded and reads as empty: {_described(error)}")
 
     def _agreed(self) -> bool:
         if self._has_agreed is None:
@@ -115,6 +110,10 @@ class Exchange:
             # Not the handler's cookies, of which Tornado makes a Morsel each: that takes longer than all else here.
             self._cookies = parse_cookie(self._cookie_header)
         return self._cookies
+
+    @property
+    def https(self) -> bool:
+        return self._host.https
 
     @property
     def has_session(self) -> bool:
@@ -169,10 +168,6 @@ class Exchange:
         """Whether changes are kept although the response reports an error of the server."""
         return self._sessions.options.save_on_error
 
-    def close(self) -> None:
-        """Refuse all further writes: what comes now could not be part of the response."""
-        self.session._is_closed = True
-
     def save_temp_data(self, temp_data: TempData, *, consume: bool, is_redirect: bool) -> None:
         """Hand TempData to its provider, once and if it changed; the provider may put it into the session."""
         if self.is_temp_data_done or self._is_temp_data_blocked:
@@ -183,13 +178,21 @@ class Exchange:
         if values is not None:
             provider.save(self, values)
 
+    def close(self) -> Coroutine[Any, Any, None] | None:
+        """Refuse all further writes, which could not be part of the response, and store those that there were."""
+        session = self.session
+        session._is_closed = True
+        if not session._may_be_modified and not session._has_cookie_of_old_key:
+            return None
+        return self.start_commit()
+
     def start_commit(self) -> Coroutine[Any, Any, None] | None:
         """Begin to store the session, if it changed; return what is left to wait for, if anything."""
         if not self.session._has_to_be_stored:
             return None
-        return begin(self.commit()) if self._sessions.store.never_waits else self.commit()
+        return begin(self._commit()) if self._sessions.store.never_waits else self._commit()
 
-    async def commit(self) -> None:
+    async def _commit(self) -> None:
         """Store the session; under ``"ignore"`` a cache that fails is logged, and the response goes on."""
         try:
             await self.session._commit_what_was_found()
@@ -202,16 +205,21 @@ class Exchange:
         """Run what has to finish even if nobody waits for it, or whoever does is cancelled."""
         return self._sessions.run(coroutine)
 
-    def cookie_lines(self) -> list[str]:
+    def cookie_lines(self) -> Collection[str]:
         """Write the ``Set-Cookie`` lines of the response."""
+        session = self.session
+        if session._record is None or session._key != session._cookie_key or self._must_renew_cookie:
+            self._set_session_cookie()
+        return self._lines.values()
+
+    def _set_session_cookie(self) -> None:
         session, cookie = self.session, self._sessions.cookie
         key = session._key if session._record is not None else session._key_to_be_stored()
         if key is None:
             if session._must_delete_cookie:
                 self.set_cookie_line(cookie.delete_line(https=self.https))
-        elif key != session._cookie_key or self._must_renew_cookie or cookie.is_renewed_always:
+        elif key != session._cookie_key or self._must_renew_cookie:
             self.set_cookie_line(cookie.set_line(key, https=self.https))
-        return list(self._lines.values())
 
 
 def with_vary(vary: str) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from copy import copy
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,7 +15,13 @@ from tornado.web import RequestHandler
 from tornado.websocket import WebSocketProtocol
 
 from tornado_session.application import SETTING, Sessions
-from tornado_session.errors import ConfigurationError, ResponseStartedError, SessionError
+from tornado_session.errors import (
+    CacheError,
+    ConfigurationError,
+    ResponseStartedError,
+    SessionError,
+    SessionUnavailableError,
+)
 from tornado_session.exchange import Exchange, with_no_store, with_vary
 from tornado_session.flash import Flash, add_flash
 from tornado_session.items import Items
@@ -95,13 +101,22 @@ class SessionMixin(_Handler):
 
     async def prepare(self) -> None:
         """Load the session, unless ``session_autoload`` is off. An override awaits ``super().prepare()``."""
-        sessions = Sessions.of_application(self.settings)
-        # A visitor without our cookie has nothing to load, and may have nothing to store: then there is no exchange.
-        if self.session_autoload and sessions.cookie.name in (header := self._cookie_header()):
-            await (self._exchange or self._begin_exchange(sessions, header)).load()
-        elif self.session_autoload and self._exchange is not None:
-            self._exchange.begin_new_session()
-        self._was_prepared = self.session_autoload
+        sessions = self.application.settings.get(SETTING)
+        if not isinstance(sessions, Sessions):
+            sessions = Sessions.of_application(self.settings)  # which raises
+        if self.session_autoload:
+            exchange, headers = self._exchange, self.request.headers
+            # A visitor without our cookie has nothing to load, and may have nothing to store: then there is no exchange.
+            if "Cookie" in headers and sessions.cookie.name in (header := headers["Cookie"]):
+                exchange = exchange or self._begin_exchange(sessions, header)
+                try:
+                    if not exchange.session._is_loaded:
+                        await exchange.session._fetch(True)
+                except (CacheError, SessionUnavailableError) as error:
+                    exchange.go_on_without_session(error)
+            elif exchange is not None:
+                exchange.begin_new_session()
+            self._was_prepared = True
         following = super().prepare()
         if following is not None:
             await following
@@ -111,7 +126,11 @@ class SessionMixin(_Handler):
 
         When the cache does not answer, goes on as ``SessionOptions.when_unavailable`` says.
         """
-        await self._begun_exchange().load()
+        exchange = self._begun_exchange()
+        try:
+            await exchange.session.load()
+        except (CacheError, SessionUnavailableError) as error:
+            exchange.go_on_without_session(error)
 
     # -- Tornado's hooks ----------------------------------------------------------------------------------------------
 
@@ -128,9 +147,7 @@ class SessionMixin(_Handler):
         if self._held_response is not None:
             return self._done()
         if self._exchange is not None and not self._headers_written:
-            if self._temp_data is not None and not self._exchange.is_temp_data_done:
-                self._save_temp_data()
-            self._write_headers()
+            self._write_headers(self._exchange)
         return super().flush(include_footers)
 
     def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> "asyncio.Future[None]":
@@ -143,8 +160,7 @@ class SessionMixin(_Handler):
         try:
             if self._temp_data is not None:
                 self._save_temp_data(may_become_304=True)
-            exchange.close()
-            commit = exchange.start_commit()
+            commit = exchange.close()
         except Exception as error:  # noqa: BLE001 - whatever it is, the browser gets an answer
             self._answer_failure(error)
             return self._done()
@@ -203,11 +219,14 @@ class SessionMixin(_Handler):
     # -- the exchange -------------------------------------------------------------------------------------------------
 
     def _begun_exchange(self) -> Exchange:
-        return self._exchange or self._begin_exchange(Sessions.of_application(self.settings), self._cookie_header())
+        if self._exchange is not None:
+            return self._exchange
+        headers = self.request.headers
+        header = headers["Cookie"] if "Cookie" in headers else ""  # noqa: SIM401 - with get() Tornado raises, and catches
+        return self._begin_exchange(Sessions.of_application(self.settings), header)
 
     def _begin_exchange(self, sessions: Sessions, cookie_header: str) -> Exchange:
-        https = self.request.protocol == "https"
-        exchange = self._exchange = Exchange(sessions, _Host(self), cookie_header=cookie_header, https=https)
+        exchange = self._exchange = Exchange(sessions, _Host(self), cookie_header)
         if self._was_prepared:
             exchange.begin_new_session()
         if self._has_failed:
@@ -215,12 +234,6 @@ class SessionMixin(_Handler):
         if self._finished and self._status_code != 101:
             exchange.close()
         return exchange
-
-    def _cookie_header(self) -> str:
-        headers = self.request.headers
-        if "Cookie" not in headers:
-            return ""
-        return headers["Cookie"]
 
     def _save_temp_data(self, *, may_become_304: bool = False) -> None:
         assert self._exchange is not None
@@ -280,20 +293,26 @@ class SessionMixin(_Handler):
         else:
             self.send_error(500, exc_info=exc_info)
 
-    def _write_headers(self) -> None:
+    def _write_headers(self, exchange: Exchange) -> None:
         """Add what the session and TempData have to say to the headers that are about to leave."""
-        assert self._exchange is not None
-        lines, headers = self._exchange.cookie_lines(), self._headers
+        temp_data, headers = self._temp_data, self._headers
+        if temp_data is not None and not exchange.is_temp_data_done:
+            self._save_temp_data()
+        lines = exchange.cookie_lines()
+        if lines:
+            self._add_cookies(lines)
+        if lines or exchange.session._is_touched or (temp_data is not None and temp_data.is_touched):
+            headers["Vary"] = with_vary(headers["Vary"]) if "Vary" in headers else "Cookie"
+
+    def _add_cookies(self, lines: Collection[str]) -> None:
+        headers = self._headers
         for line in lines:
             if "Set-Cookie" in headers:
                 headers.add("Set-Cookie", line)
             else:
                 headers["Set-Cookie"] = line  # As add() does, but for the check that the line has passed before.
-        if lines or self._exchange.session._is_touched or (self._temp_data is not None and self._temp_data.is_touched):
-            headers["Vary"] = with_vary(headers["Vary"]) if "Vary" in headers else "Cookie"
-        if lines:
-            has_other = "Cache-Control" in headers
-            headers["Cache-Control"] = with_no_store(headers["Cache-Control"]) if has_other else "no-store"
+        has_other = "Cache-Control" in headers
+        headers["Cache-Control"] = with_no_store(headers["Cache-Control"]) if has_other else "no-store"
 
     @staticmethod
     def _done() -> "asyncio.Future[None]":
@@ -340,6 +359,10 @@ class _Host(ref[SessionMixin]):
         if handler is None:
             raise ResponseStartedError("The request that this session or TempData belongs to is over.")
         return handler
+
+    @property
+    def https(self) -> bool:
+        return self._handler.request.protocol == "https"
 
     @property
     def headers_sent(self) -> bool:

@@ -71,17 +71,17 @@ class RecordFormat:
             if version != _PLAIN:
                 content = self._opened(version, content, cache_key)
             id_, created, owner, label, data = _decode(content)
-            return SessionRecord(id_, created, owner, label, serializer.loads_dict(data), data)
-        except msgspec.MsgspecError:
+            return SessionRecord(id_, created, owner, label, serializer.decode_dict(data), data)
+        except ProtectionError as error:
+            raise UnreadableRecordError(f"a stored session cannot be read: {error}") from None
+        except serializer.NOT_DECODED:
             # What the bytes say is not repeated: they are somebody's session.
             raise UnreadableRecordError("a stored session cannot be read: its parts are not those of one") from None
-        except (ValueError, ProtectionError) as error:
-            raise UnreadableRecordError(f"a stored session cannot be read: {error}") from None
 
     def _opened(self, version: bytes, content: bytes, cache_key: str) -> bytes:
         if version == _ENCRYPTED:
             return self._opener.unprotect(content, context=cache_key.encode())
-        raise ValueError(
-            f"its format has version {version[0] if version else -1}, and this is a version that reads {_PLAIN[0]} and "
-            f"{_ENCRYPTED[0]}"
+        raise UnreadableRecordError(
+            f"a stored session cannot be read: its format has version {version[0] if version else -1}, and this is a "
+            f"version that reads {_PLAIN[0]} and {_ENCRYPTED[0]}"
         )

@@ -62,15 +62,7 @@ def loads(data: bytes) -> Any:
     """Give back the value that ``dumps`` took, equal and of the same type. Raises ``ValueError`` for other bytes."""
     try:
         return _decode(data)
-    except _NOT_DECODED as error:
-        raise _not_serialized(error) from None
-
-
-def loads_dict(data: bytes) -> dict[str, Any]:
-    """Give back the dict that ``dumps`` took. Raises ``ValueError`` for other bytes."""
-    try:
-        return _decode_dict(data)
-    except _NOT_DECODED as error:
+    except NOT_DECODED as error:
         raise _not_serialized(error) from None
 
 
@@ -229,13 +221,14 @@ def _from_ext(code: int, data: memoryview) -> Any:
 
 
 _decode = msgspec.msgpack.Decoder(ext_hook=_from_ext).decode
-_decode_dict: Final = msgspec.msgpack.Decoder(dict[str, Any], ext_hook=_from_ext).decode
+decode_dict: Final = msgspec.msgpack.Decoder(dict[str, Any], ext_hook=_from_ext).decode
+"""Gives back the dict that ``dumps`` took; raises one of ``NOT_DECODED`` for other bytes."""
 _LOST: Final = object()
 """A value that is neither kept nor serialized anew, which cannot be: the encoder would refuse it."""
 _decode_raw: Final = msgspec.msgpack.Decoder(dict[str, msgspec.Raw]).decode
 
 
-_NOT_DECODED: Final = (msgspec.MsgspecError, ValueError, ArithmeticError, TypeError, RecursionError)
+NOT_DECODED: Final = (msgspec.MsgspecError, ValueError, ArithmeticError, TypeError, RecursionError)
 
 
 def _not_serialized(error: Exception) -> ValueError:

@@ -58,7 +58,6 @@ class SessionState(SessionValues):
         "_is_dropped",
         "_is_ended",
         "_is_expired",
-        "_is_loaded",
         "_is_new",
         "_is_unavailable",
         "_key",
@@ -76,7 +75,7 @@ class SessionState(SessionValues):
     )
 
     def __init__(self, store: SessionStore, key: bytes | None, host: SessionHost, blocked_reason: str | None) -> None:
-        super().__init__()
+        SessionValues.__init__(self)
         self._store = store
         self._options = store.options
         self._host = host
@@ -95,7 +94,7 @@ class SessionState(SessionValues):
         self._owner: str | None = None
         self._label: str | None = None
         self._is_new = True
-        self._is_loaded = self._is_unavailable = self._is_expired = self._is_ended = False
+        self._is_unavailable = self._is_expired = self._is_ended = False
         self._is_closed = self._is_dropped = self._was_cleared = self._was_destroyed = False
 
     @property
@@ -124,33 +123,29 @@ class SessionState(SessionValues):
     # -- loading ------------------------------------------------------------------------------------------------------
 
     async def _fetch(self, refresh: bool) -> None:
-        if self._key is None or self._is_ended or (self._record is None and self._key != self._cookie_key):
+        key, store = self._key, self._store
+        if key is None or self._is_ended or (self._record is None and key != self._cookie_key):
             self._values, self._may_differ = {}, NO_KEYS
             self._owner = self._label = None
             self._is_loaded = True
             return
-        cache_key = self._cache_key
+        cache_key = store.cache_key(key)
         try:
-            entry = await self._store.bounded(self._store.cache.get(cache_key, refresh=refresh))
-            stored = None if entry is None else self._store.understand(cache_key, entry)
+            trip = store.cache.get(cache_key, refresh=refresh)
+            entry = await (trip if store.never_waits else store.bounded(trip))
+            stored = None if entry is None else store.understand(cache_key, entry)
         except (CacheError, UnreadableRecordError) as error:
             self._is_unavailable = not self._is_loaded
             if isinstance(error, UnreadableRecordError):
                 raise SessionUnavailableError(f"{error}. It is left as it is") from None
             raise
         self._is_loaded, self._is_unavailable = True, False
-        self._adopt(stored)
-
-    def _adopt(self, stored: StoredSession | None) -> None:
-        if stored is None or stored.record is None:
+        record = None if stored is None else stored.record
+        if stored is None or record is None or (self._record is not None and self._record.id != record.id):
             self._lose(stored)
             return
-        if self._record is not None and self._record.id != stored.record.id:
-            self._lose(stored)
-            return
-        self._take(stored.record, stored.version)
-        self._expires = stored.expires
-        self._values = stored.record.values
+        self._take(record, stored.version)
+        self._expires, self._values = stored.expires, record.values
         self._may_differ, self._snapshot = NO_KEYS, None
         self._is_new = self._is_expired = self._was_cleared = self._may_be_modified = False
 

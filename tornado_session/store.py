@@ -38,7 +38,7 @@ class StoredSession(msgspec.Struct):
         """Give the same with values of its own, as if it had been read once more."""
         record = self.record
         if record is not None:
-            record = msgspec.structs.replace(record, values=serializer.loads_dict(record.data))
+            record = msgspec.structs.replace(record, values=serializer.decode_dict(record.data))
         return StoredSession(record, self.version)
 
 

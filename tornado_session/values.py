@@ -23,6 +23,7 @@ class SessionValues(MutableMapping[str, Any]):
 
     __slots__ = (
         "__weakref__",
+        "_is_loaded",
         "_is_touched",
         "_may_be_modified",
         "_may_differ",
@@ -34,7 +35,7 @@ class SessionValues(MutableMapping[str, Any]):
     def __init__(self) -> None:
         self._values: dict[str, Any] = {}
         self._stored_data = NOTHING
-        self._is_touched = False
+        self._is_loaded = self._is_touched = False
         # Whether anything was written, or handed out to who may change it; if not, there is nothing to store.
         self._may_be_modified = False
         # The keys whose values may differ from what is stored: assigned, deleted, or handed out.
@@ -44,14 +45,16 @@ class SessionValues(MutableMapping[str, Any]):
 
     @abstractmethod
     def _before_read(self) -> None:
-        """Raise if the values cannot be read."""
+        """Raise if the values cannot be read; only what was not loaded needs to be asked."""
 
     @abstractmethod
     def _before_write(self) -> None:
         """Raise if the values cannot be written."""
 
     def __getitem__(self, key: str) -> Any:
-        self._before_read()
+        self._is_touched = True
+        if not self._is_loaded:
+            self._before_read()
         value = self._values[key]
         if type(value) not in IMMUTABLE:
             self._note(key)
@@ -87,7 +90,9 @@ class SessionValues(MutableMapping[str, Any]):
         return len(self._values)
 
     def __contains__(self, key: object) -> bool:
-        self._before_read()
+        self._is_touched = True
+        if not self._is_loaded:
+            self._before_read()
         return key in self._values
 
     @overload
@@ -96,7 +101,9 @@ class SessionValues(MutableMapping[str, Any]):
     def get(self, key: str, /, default: Any) -> Any: ...
     def get(self, key: str, /, default: Any = None) -> Any:
         """Give the value under ``key``, or ``default``."""
-        self._before_read()
+        self._is_touched = True
+        if not self._is_loaded:
+            self._before_read()
         value = self._values.get(key, default)
         if type(value) not in IMMUTABLE:
             self._note(key)

@@ -43,7 +43,7 @@ async def many_keys(report: Report, number: int) -> None:
     sessions: Sessions = make_app(MemoryCache(), Watch()).settings["sessions"]
     keys, ids = bytearray(), set[str]()
     for _ in range(number):
-        exchange = Exchange(sessions, _Nobody(), cookie_header="", https=False)
+        exchange = Exchange(sessions, _Nobody(), "")
         exchange.begin_new_session()
         exchange.session["visits"] = 1
         key = exchange.session._key_to_be_stored()

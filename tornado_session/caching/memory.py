@@ -22,8 +22,10 @@ from tornado_session.errors import CacheError, ConfigurationError
 
 logger = logging.getLogger(__name__)
 
-_SWEPT_PER_CALL: Final = 8
 _WARN_INTERVAL: Final = 60.0
+
+# What CacheEntry(...) comes down to, without the call of a function in between.
+_new: Final[Callable[[type[CacheEntry], tuple[object, ...]], CacheEntry]] = tuple.__new__
 
 
 class MemoryCache(DistributedCache):
@@ -56,22 +58,24 @@ class MemoryCache(DistributedCache):
         return f"<MemoryCache with {len(self._table)} entries, {self._table.size} of {self._max_size} bytes>"
 
     async def get(self, key: str, *, refresh: bool = True) -> CacheEntry | None:
+        now = self._clock()
         with self._lock:
-            entry = self._table.read(key, self._begin(), slide=refresh)
+            entry = self._table.read(key, now, slide=refresh)
             if entry is not None:
                 return _told(entry)
         check_key(key)
         return None
 
     async def set(self, key: str, value: bytes, options: CacheEntryOptions) -> int:
-        self._check(key, value, options)
+        now = self._check(key, value, options)
         with self._lock:
-            return self._put(key, value, options, self._begin())
+            if now >= self._table.next_due:
+                self._table.sweep(now)
+            return self._put(key, value, options, now)
 
     async def add(self, key: str, value: bytes, options: CacheEntryOptions) -> int | None:
-        self._check(key, value, options)
+        now = self._check(key, value, options)
         with self._lock:
-            now = self._begin()
             if self._table.find(key, now) is not None:
                 return None
             return self._put(key, value, options, now)
@@ -79,9 +83,8 @@ class MemoryCache(DistributedCache):
     async def replace(
         self, key: str, value: bytes, options: CacheEntryOptions, *, version: int | None = None
     ) -> int | None:
-        self._check(key, value, options)
+        now = self._check(key, value, options)
         with self._lock:
-            now = self._begin()
             entry = self._table.find(key, now)
             if entry is None or version not in (None, entry.version):
                 return None
@@ -92,8 +95,9 @@ class MemoryCache(DistributedCache):
 
     async def remove(self, key: str) -> bool:
         check_key(key)
+        now = self._clock()
         with self._lock:
-            entry = self._table.find(key, self._begin())
+            entry = self._table.find(key, now)
             if entry is None:
                 return False
             self._table.remove(entry)
@@ -101,29 +105,26 @@ class MemoryCache(DistributedCache):
 
     async def find(self, tag: str) -> AsyncIterator[tuple[str, CacheEntry]]:
         check_key(tag, name="tag")
+        now = self._clock()
         with self._lock:
-            now = self._begin()
             found = [(entry.key, _told(entry)) for entry in self._table.tagged(tag) if now < entry.expires]
         for key, entry in found:
             yield key, entry
 
-    def _check(self, key: str, value: bytes, options: CacheEntryOptions) -> None:
+    def _check(self, key: str, value: bytes, options: CacheEntryOptions) -> float:
+        """Raise for what cannot be written now, and tell when that is."""
         check_key(key)
         check_value(value)
+        now = self._clock()
         if options.absolute is not None:
-            check_absolute(options, timestamp(self._clock()))
+            check_absolute(options, timestamp(now))
         if size_of(key, value, options.tag) > self._max_size:
             raise CacheError(f"a value of {len(value)} bytes does not fit a MemoryCache of {self._max_size} bytes")
-
-    def _begin(self) -> float:
-        if not self._told_of_fork:
-            self._warn_if_forked()
-        now = self._clock()
-        if now >= self._table.next_due:
-            self._table.sweep(now, _SWEPT_PER_CALL)
         return now
 
     def _put(self, key: str, value: bytes, options: CacheEntryOptions, now: float) -> int:
+        if not self._told_of_fork:
+            self._warn_if_forked()
         self._version += 1
         self._table.put(key, value, self._version, options, now)
         if self._table.size > self._max_size:
@@ -134,7 +135,7 @@ class MemoryCache(DistributedCache):
         evicted = 0
         while self._table.size > self._max_size:
             # A few expired entries at a time: what was just written is the last to go, and there is room for it.
-            if self._table.sweep(now, _SWEPT_PER_CALL):
+            if self._table.sweep(now):
                 continue
             self._table.remove(self._table.least_recently_used())
             evicted += 1
@@ -164,8 +165,10 @@ class MemoryCache(DistributedCache):
 
 
 def _told(entry: Entry) -> CacheEntry:
+    instant = datetime.fromtimestamp
     try:
-        expires = None if entry.expires == entry.NEVER else datetime.fromtimestamp(entry.expires, UTC)
+        expires: datetime | None = instant(entry.expires, UTC)
     except (ValueError, OverflowError):
-        expires = timestamp(entry.expires)  # Beyond the calendar, which takes longer to tell.
-    return CacheEntry(entry.value, entry.version, expires, datetime.fromtimestamp(entry.refreshed, UTC))
+        # Beyond the calendar, which takes longer to tell.
+        expires = None if entry.expires == entry.NEVER else timestamp(entry.expires)
+    return _new(CacheEntry, (entry.value, entry.version, expires, instant(entry.refreshed, UTC)))

@@ -21,6 +21,7 @@ ENTRY_OVERHEAD: Final = 500
 """Bytes that an entry takes beside its key, value and tag, at the most; measured by ``benchmarks/memory.py``."""
 _SHARDS: Final = 1024
 _LONGEST_FILED: Final = 3600
+_SWEPT_AT_ONCE: Final = 8
 
 
 class Entry(msgspec.Struct, gc=False):
@@ -33,7 +34,8 @@ class Entry(msgspec.Struct, gc=False):
     version: int
     tag: str | None = None
     sliding: float = inf
-    interval: float = 0.0
+    interval: float = inf
+    """Seconds to pass before the expiry slides again; one that does not slide waits for ever."""
     fixed_end: float = inf
     refreshed: float = 0.0
     expires: float = inf
@@ -49,18 +51,14 @@ class Entry(msgspec.Struct, gc=False):
         """Note what was written ``now``; the tag stays."""
         self.value, self.version = value, version
         self.sliding = inf if options.sliding is None else _seconds(options.sliding)
-        self.interval = 0.0 if options.sliding is None else _seconds(options.refresh_interval)
+        self.interval = inf if options.sliding is None else _seconds(options.refresh_interval)
         self.fixed_end = inf if options.relative is None else now + options.relative.total_seconds()
         if options.absolute is not None:
             self.fixed_end = min(self.fixed_end, options.absolute.timestamp())
-        self._start(now)
+        self.slide(now)
 
     def slide(self, now: float) -> None:
-        """Start the sliding expiry anew, if it slides and the interval has passed."""
-        if self.sliding != inf and now - self.refreshed >= self.interval:
-            self._start(now)
-
-    def _start(self, now: float) -> None:
+        """Start the sliding expiry anew."""
         self.refreshed = now
         self.expires = min(now + self.sliding + self.interval, self.fixed_end)
 
@@ -109,17 +107,21 @@ class MemoryTable:
             entry = following  # type: ignore[assignment]
 
     def find(self, key: str, now: float) -> Entry | None:
-        """Give the entry under ``key`` unless it has expired."""
+        """Give the entry under ``key`` unless it has expired; sweep a few others."""
+        if now >= self.next_due:
+            self.sweep(now)
         entry = self._shards[hash(key) % _SHARDS].get(key)
         return entry if entry is not None and now < entry.expires else None
 
     def read(self, key: str, now: float, *, slide: bool) -> Entry | None:
         """Give the entry under ``key`` unless it has expired; note its use, and slide its expiry if asked and due."""
         entry = self.find(key, now)
-        if entry is not None:
-            if slide:
-                entry.slide(now)
-            self.use(entry)
+        if entry is None:
+            return None
+        if slide and now - entry.refreshed >= entry.interval:
+            entry.slide(now)
+        if entry.newer is not self._ends:
+            self._use(entry)
         return entry
 
     def tagged(self, tag: str) -> list[Entry]:
@@ -137,18 +139,13 @@ class MemoryTable:
         assert self._ends.newer is not None
         return self._ends.newer
 
-    def use(self, entry: Entry) -> None:
-        """Note that ``entry`` is the one that was used last."""
-        if entry.newer is not self._ends:
-            _unlink(entry)
-            self._link_last(entry)
-
     def put(self, key: str, value: bytes, version: int, options: CacheEntryOptions, now: float) -> None:
         """Insert an entry, or write over the one with its key."""
         entry = self._shards[hash(key) % _SHARDS].get(key)
         if entry is not None and entry.tag == options.tag:
             self.size += len(value) - len(entry.value)
-            self.use(entry)
+            if entry.newer is not self._ends:
+                self._use(entry)
         else:
             if entry is not None:
                 self.remove(entry)
@@ -170,10 +167,10 @@ class MemoryTable:
         if entry.tag is not None:
             self._untie(entry, entry.tag)
 
-    def sweep(self, now: float, most: int) -> int:
-        """Look at ``most`` of the entries that may have expired, remove those that have, and return how many."""
+    def sweep(self, now: float) -> int:
+        """Look at a few of the entries that may have expired, remove those that have, and return how many."""
         removed = 0
-        for _ in range(most):
+        for _ in range(_SWEPT_AT_ONCE):
             if now < self.next_due:
                 break
             first = self._filed[self._seconds[0]]
@@ -198,6 +195,10 @@ class MemoryTable:
         if tag is not None:
             self._tie(entry, tag)
         return entry
+
+    def _use(self, entry: Entry) -> None:
+        _unlink(entry)
+        self._link_last(entry)
 
     def _link_last(self, entry: Entry) -> None:
         last = self._ends.older
