@@ -45,12 +45,12 @@ class Visit:
         try:
             await self.session.load()
         except (CacheError, SessionUnavailableError) as error:
-            self.exchange.go_on_without_session(error)
+            self.session._go_on_without(error)
         return self
 
     async def finish(self) -> None:
         """Store what changed and give the browser its cookies, as the end of a response does."""
-        commit = self.exchange.close()
+        commit = self.session._close()
         if commit is not None:
             await commit
         for line in self.exchange.cookie_lines():

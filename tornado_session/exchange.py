@@ -7,8 +7,7 @@ from typing import Any, Final, Protocol
 from tornado.httputil import parse_cookie
 
 from tornado_session.application import Sessions
-from tornado_session.deadline import begin
-from tornado_session.errors import CacheError, ProtectionError, ResponseStartedError, SessionUnavailableError
+from tornado_session.errors import ProtectionError, ResponseStartedError
 from tornado_session.protection.protector import Protector
 from tornado_session.session import Session
 from tornado_session.session_cookie import OpenedCookie
@@ -78,12 +77,6 @@ class Exchange:
     def begin_new_session(self) -> None:
         """Take it that ``prepare`` has run and found no cookie of ours."""
         self.session._begin_new()
-
-    def go_on_without_session(self, error: CacheError | SessionUnavailableError) -> None:
-        """Do as ``when_unavailable`` says when loading the session has raised ``error``."""
-        if self._sessions.options.when_unavailable == "fail":
-            raise SessionUnavailableError(f"The session could not be loaded: {error}") from error
-        self.warn("unavailable", f"A session could not be loaded and reads as empty: {_described(error)}")
 
     def _agreed(self) -> bool:
         if self._has_agreed is None:
@@ -178,29 +171,6 @@ class Exchange:
         if values is not None:
             provider.save(self, values)
 
-    def close(self) -> Coroutine[Any, Any, None] | None:
-        """Refuse all further writes, which could not be part of the response, and store those that there were."""
-        session = self.session
-        session._is_closed = True
-        if not session._may_be_modified and not session._has_cookie_of_old_key:
-            return None
-        return self.start_commit()
-
-    def start_commit(self) -> Coroutine[Any, Any, None] | None:
-        """Begin to store the session, if it changed; return what is left to wait for, if anything."""
-        if not self.session._has_to_be_stored:
-            return None
-        return begin(self._commit()) if self._sessions.store.never_waits else self._commit()
-
-    async def _commit(self) -> None:
-        """Store the session; under ``"ignore"`` a cache that fails is logged, and the response goes on."""
-        try:
-            await self.session._commit_what_was_found()
-        except CacheError as error:
-            if self._sessions.options.when_unavailable != "ignore":
-                raise
-            logger.error("A session could not be stored: %s", _described(error))
-
     def run(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Future[None]":
         """Run what has to finish even if nobody waits for it, or whoever does is cancelled."""
         return self._sessions.run(coroutine)
@@ -238,8 +208,3 @@ def with_no_store(cache_control: str) -> str:
         return cache_control
     kept = [directive for directive, name in zip(directives, names, strict=True) if name not in _PERMITTING]
     return ", ".join([*kept, "no-store"])
-
-
-def _described(error: Exception) -> str:
-    cause = f" ({type(error.__cause__).__name__})" if error.__cause__ else ""
-    return f"{error}{cause}"

@@ -113,7 +113,7 @@ class SessionMixin(_Handler):
                     if not exchange.session._is_loaded:
                         await exchange.session._fetch(True)
                 except (CacheError, SessionUnavailableError) as error:
-                    exchange.go_on_without_session(error)
+                    exchange.session._go_on_without(error)
             elif exchange is not None:
                 exchange.begin_new_session()
             self._was_prepared = True
@@ -130,7 +130,7 @@ class SessionMixin(_Handler):
         try:
             await exchange.session.load()
         except (CacheError, SessionUnavailableError) as error:
-            exchange.go_on_without_session(error)
+            exchange.session._go_on_without(error)
 
     # -- Tornado's hooks ----------------------------------------------------------------------------------------------
 
@@ -160,7 +160,7 @@ class SessionMixin(_Handler):
         try:
             if self._temp_data is not None:
                 self._save_temp_data(may_become_304=True)
-            commit = exchange.close()
+            commit = exchange.session._close()
         except Exception as error:  # noqa: BLE001 - whatever it is, the browser gets an answer
             self._answer_failure(error)
             return self._done()
@@ -208,7 +208,7 @@ class SessionMixin(_Handler):
         async def accept_when_stored(handler: Any) -> None:
             del protocol.accept_connection  # What holds its own method is a circle.
             self._save_temp_data()
-            commit = exchange.start_commit()
+            commit = exchange.session._start_commit()
             if commit is not None:
                 await commit
             await accept(handler)
@@ -232,7 +232,7 @@ class SessionMixin(_Handler):
         if self._has_failed:
             exchange.drop_changes(session=not exchange.saves_on_error)
         if self._finished and self._status_code != 101:
-            exchange.close()
+            exchange.session._close()
         return exchange
 
     def _save_temp_data(self, *, may_become_304: bool = False) -> None:

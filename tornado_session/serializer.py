@@ -95,7 +95,7 @@ def _differ(values: dict[str, Any], kept: dict[str, msgspec.Raw], keys: Abstract
 def check(value: Any, *, name: str) -> None:
     """Raise what ``dumps`` would raise for ``value``."""
     kind = type(value)
-    if kind in _ALWAYS_TAKEN or (kind is str and value.isascii()):
+    if kind in ALWAYS_TAKEN or (kind is str and value.isascii()):
         return
     dumps(value, name=name)
 
@@ -186,7 +186,8 @@ def _datetime_to_ext(value: datetime, _depth: int, _plain: frozenset[type]) -> m
 
 _SAFE: Final = frozenset({type(None), bool, float, bytes})
 _EXACT: Final = frozenset({type(None), bool, int, str, bytes})
-_ALWAYS_TAKEN: Final = _SAFE | {int}
+ALWAYS_TAKEN: Final = _SAFE | {int}
+"""Types of which ``check`` takes every value."""
 _TEXT: Final = frozenset({str})
 _PLAIN: Final = _SAFE | {str, int}
 _TO_EXT: Final[dict[type, Callable[[Any, int, frozenset[type]], msgspec.msgpack.Ext]]] = {

@@ -7,7 +7,9 @@ from typing import Any
 
 from tornado_session import serializer
 from tornado_session.caching.contract import timestamp
+from tornado_session.deadline import begin
 from tornado_session.errors import (
+    CacheError,
     ConfigurationError,
     ResponseStartedError,
     SessionNotLoadedError,
@@ -259,7 +261,9 @@ class Session(SessionState):
             raise SessionNotLoadedError(self._host.explain_not_loaded())
 
     def _before_write(self) -> None:
-        self._before_read()
+        self._is_touched = True
+        if not self._is_loaded:
+            self._before_read()
         self._may_be_modified = True
         if self._is_closed:
             raise ResponseStartedError(
@@ -289,15 +293,43 @@ class Session(SessionState):
 
     # -- for the exchange that the session belongs to -----------------------------------------------------------------
 
-    def _commit_what_was_found(self) -> Coroutine[Any, Any, None]:
-        """Store what ``_has_to_be_stored`` has just found changed, without looking for it again."""
-        return self._alone(self._save_what_was_found)
+    def _go_on_without(self, error: CacheError | SessionUnavailableError) -> None:
+        """Do as ``when_unavailable`` says when loading the session for a request has raised ``error``."""
+        if self._options.when_unavailable == "fail":
+            raise SessionUnavailableError(f"The session could not be loaded: {error}") from error
+        message = f"A session could not be loaded and reads as empty: {_described(error)}"
+        self._store.log.warning(logger, "unavailable", message)
+
+    def _close(self) -> Coroutine[Any, Any, None] | None:
+        """Refuse all further writes, which could not be part of the response, and begin to store those there were."""
+        self._is_closed = True
+        if not self._may_be_modified and not self._has_cookie_of_old_key:
+            return None
+        return self._start_commit()
+
+    def _start_commit(self) -> Coroutine[Any, Any, None] | None:
+        """Begin to store what changed; return what is left to wait for, if anything."""
+        if not self._has_to_be_stored:
+            return None
+        if self._store.never_waits:
+            return begin(self._save_what_was_found())
+        return self._behind_lock(self._save_what_was_found)
 
     async def _save_what_was_found(self) -> None:
-        if self._can_be_stored:
-            # A mere rewrite gives way to what others wrote, whatever ``on_conflict`` says.
-            is_rewrite = self._has_to_be_rewritten and not self.is_modified
+        """Store what ``_has_to_be_stored`` has just found changed, without looking for it again.
+
+        Under ``"ignore"`` a cache that fails is logged, and the response goes on.
+        """
+        if not self._can_be_stored:
+            return
+        # A mere rewrite gives way to what others wrote, whatever ``on_conflict`` says.
+        is_rewrite = self._has_cookie_of_old_key and self._has_to_be_rewritten and not self.is_modified
+        try:
             await self._store.bounded(self._save(dict if is_rewrite else None))
+        except CacheError as error:
+            if self._options.when_unavailable != "ignore":
+                raise
+            logger.error("A session could not be stored: %s", _described(error))
 
     def _drop_changes(self) -> None:
         """Store nothing any more; what is there stays readable."""
@@ -306,8 +338,6 @@ class Session(SessionState):
 
     @property
     def _has_to_be_stored(self) -> bool:
-        if not self._may_be_modified and not self._has_cookie_of_old_key:
-            return False
         if not self._is_loaded or self._is_dropped or not self._can_be_stored:
             return False
         return self.is_modified or self._has_to_be_rewritten
@@ -341,3 +371,8 @@ def _check_owner(owner: str | None) -> None:
             f"a session's owner is the user's id as text that is not empty, or None, not {type(owner).__name__}"
         )
     serializer.check(owner, name="owner")
+
+
+def _described(error: Exception) -> str:
+    cause = f" ({type(error.__cause__).__name__})" if error.__cause__ else ""
+    return f"{error}{cause}"

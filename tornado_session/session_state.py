@@ -19,8 +19,8 @@ from tornado_session.values import NO_KEYS, NOTHING, SessionValues
 T = TypeVar("T")
 _Change = Callable[[dict[str, Any]], dict[str, Any]]
 """From the values that are there to those that are to be stored."""
-_Try = Callable[[dict[str, Any]], Coroutine[Any, Any, bool]]
-"""Stores values, unless another request was faster."""
+_Write = Callable[[SessionRecord], Coroutine[Any, Any, int | None]]
+"""Writes a record to the cache and gives its version; ``None``: another request was faster."""
 
 logger = logging.getLogger("tornado_session.session")
 
@@ -209,6 +209,7 @@ class SessionState(SessionValues):
         await self._in_turn(self._mark_moved)
         if self._is_ended:
             return
+        # What was noted as stored is the mark alone.
         self._record = None
         # If storing under the new key fails and the handler goes on, nothing of it is stored anywhere.
         self._stored_data, self._may_differ = NOTHING, self._values.keys()
@@ -221,16 +222,16 @@ class SessionState(SessionValues):
             return
         self._note_stored(record, version)
 
-    def _in_turn(self, store: _Try, change: _Change | None = None) -> Coroutine[Any, Any, None]:
+    def _in_turn(self, write: _Write, change: _Change | None = None) -> Coroutine[Any, Any, None]:
         if self._store.never_waits:
-            return self._store_until_done(store, change)
-        return self._after_others(store, change)
+            return self._store_until_done(write, change)
+        return self._after_others(write, change)
 
-    async def _after_others(self, store: _Try, change: _Change | None) -> None:
+    async def _after_others(self, write: _Write, change: _Change | None) -> None:
         async with self._store.turns.take(self._cache_key) as line:
             left, line.word = line.word, None
-            await self._store_until_done(store, change, self._news(left, change))
-            if store == self._put and self._version is not None:
+            await self._store_until_done(write, change, self._news(left, change))
+            if write == self._put and self._version is not None:
                 line.word = StoredSession(self._record, self._version)
 
     def _news(self, left: StoredSession | None, change: _Change | None) -> StoredSession | None:
@@ -244,8 +245,10 @@ class SessionState(SessionValues):
             return None
         return left.copy()
 
-    async def _store_until_done(self, store: _Try, change: _Change | None, theirs: StoredSession | None = None) -> None:
-        """Try ``store`` with what is to be stored until no other request comes in between, or the session has ended.
+    async def _store_until_done(
+        self, write: _Write, change: _Change | None, theirs: StoredSession | None = None
+    ) -> None:
+        """Try ``write`` with what is to be stored until no other request comes in between, or the session has ended.
 
         ``theirs``: what another request is already known to have stored meanwhile.
         """
@@ -255,35 +258,32 @@ class SessionState(SessionValues):
             # lock keeps them out.
             if attempt > 1 and not self._store.never_waits:
                 await _pause(attempt)
-            if await store(values if change is None else change(values)):
+            record = self._make_record(values if change is None else change(values))
+            version = await write(record)
+            if version is not None:
+                self._note_stored(record, version)
                 return
             theirs = await self._store.load(self._cache_key, refresh=False)
             if not self._goes_on_with(theirs):
                 self._end()
                 return
             values = self._resolved(theirs, must_merge=change is not None)
-        if self._options.on_conflict == "last_write_wins" and store == self._put and change is None:
+        if self._options.on_conflict == "last_write_wins" and write == self._put and change is None:
             # Each try was overtaken by another write, which would have replaced this one.
             return
         raise SessionConflictError(f"Session {self._id} was changed by others {_MOST_TRIES} times in a row. Try again")
 
-    async def _put(self, values: dict[str, Any]) -> bool:
-        record = self._make_record(values)
+    def _put(self, record: SessionRecord) -> Coroutine[Any, Any, int | None]:
         if self._version is None:
-            version = await self._store.add(self._cache_key, record)
-        else:
-            version = await self._store.replace(self._cache_key, record, self._version)
-        if version is None:
-            return False
-        self._note_stored(record, version)
-        return True
+            return self._store.add(self._cache_key, record)
+        return self._store.replace(self._cache_key, record, self._version)
 
-    async def _mark_moved(self, values: dict[str, Any]) -> bool:
+    def _mark_moved(self, record: SessionRecord) -> Coroutine[Any, Any, int | None]:
         assert self._record is not None
         assert self._version is not None
         # What cannot be stored must fail before the old record is gone.
-        self._store.check_size(self._cache_key, self._make_record(values))
-        return await self._store.mark_moved(self._cache_key, self._record, self._version) is not None
+        self._store.check_size(self._cache_key, record)
+        return self._store.mark_moved(self._cache_key, self._record, self._version)
 
     def _make_record(self, values: dict[str, Any]) -> SessionRecord:
         if not self._id:

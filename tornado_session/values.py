@@ -68,7 +68,8 @@ class SessionValues(MutableMapping[str, Any]):
             )
         if not key.isascii():
             serializer.check(key, name="a key of the session")
-        serializer.check(value, name=f"session[{key!r}]")
+        if type(value) not in serializer.ALWAYS_TAKEN:
+            serializer.check(value, name=f"session[{key!r}]")
         self._before_write()
         self._values[key] = value
         self._note(key)
