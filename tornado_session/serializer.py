@@ -66,8 +66,10 @@ def loads(data: bytes) -> Any:
         raise _not_serialized(error) from None
 
 
-def dumps_changed(values: dict[str, Any], stored: bytes, keys: AbstractSet[str], *, name: str) -> bytes | None:
-    """Serialize ``values``, of which all but those under ``keys`` are as ``stored`` has them; ``None``: all are equal.
+def dumps_changed(values: dict[str, Any], stored: bytes, keys: AbstractSet[str]) -> bytes | None:
+    """Serialize a session's ``values``, of which all but those under ``keys`` are as ``stored`` has them.
+
+    ``None``: all are equal to what is stored.
 
     Only what may have changed is serialized anew; the rest is taken over as it is, whatever it takes.
     """
@@ -75,10 +77,11 @@ def dumps_changed(values: dict[str, Any], stored: bytes, keys: AbstractSet[str],
     wire: dict[str, Any] = dict(kept) if list(kept) == list(values) else {key: kept.get(key, _LOST) for key in values}
     try:
         for key in keys & values.keys():
-            wire[key] = _to_wire(values[key], MAX_DEPTH - 1, _PLAIN)
+            value = values[key]
+            wire[key] = value if type(value) in _PLAIN else _to_wire(value, MAX_DEPTH - 1, _PLAIN)
         data = _encode(wire)
     except (OverflowError, _RefusedError, UnicodeEncodeError):
-        data = dumps(values, name=name)
+        data = dumps(values, name="session")
     return data if data != stored and _differ(values, kept, keys) else None
 
 

@@ -80,7 +80,9 @@ class Session(SessionState):
         stored = self._record
         if self._label != (stored.label if stored else None) or self._owner != (stored.owner if stored else None):
             return True
-        return bool(self._may_differ) and self._values_changed()
+        if self._may_differ:
+            self._snapshot = serializer.dumps_changed(self._values, self._stored_data, self._may_differ)
+        return self._snapshot is not None
 
     @property
     def blocked_reason(self) -> str | None:
@@ -320,12 +322,13 @@ class Session(SessionState):
 
         Under ``"ignore"`` a cache that fails is logged, and the response goes on.
         """
-        if not self._can_be_stored:
+        if self._is_ended or self._is_unavailable:
             return
         # A mere rewrite gives way to what others wrote, whatever ``on_conflict`` says.
         is_rewrite = self._has_cookie_of_old_key and self._has_to_be_rewritten and not self.is_modified
+        trips = self._save(dict if is_rewrite else None)
         try:
-            await self._store.bounded(self._save(dict if is_rewrite else None))
+            await (trips if self._store.never_waits else self._store.bounded(trips))
         except CacheError as error:
             if self._options.when_unavailable != "ignore":
                 raise

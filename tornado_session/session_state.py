@@ -188,7 +188,9 @@ class SessionState(SessionValues):
     def _save(self, change: _Change | None = None) -> Coroutine[Any, Any, None]:
         if self._was_cleared and change is None and not self._values and self._owner is None and self._label is None:
             return self._remove()
-        return self._in_turn(self._put, change)
+        if self._store.never_waits:
+            return self._store_until_done(self._put, change)
+        return self._after_others(self._put, change)
 
     async def _remove(self) -> None:
         await self._store.remove(self._cache_key)
@@ -206,7 +208,7 @@ class SessionState(SessionValues):
         # mark, the new record, or both; and if it took the mark, the new record goes too.
         old = self._cache_key
         self._snapshot = None  # Much may have changed since it was last asked whether anything has.
-        await self._in_turn(self._mark_moved)
+        await self._after_others(self._mark_moved)
         if self._is_ended:
             return
         # What was noted as stored is the mark alone.
@@ -222,12 +224,7 @@ class SessionState(SessionValues):
             return
         self._note_stored(record, version)
 
-    def _in_turn(self, write: _Write, change: _Change | None = None) -> Coroutine[Any, Any, None]:
-        if self._store.never_waits:
-            return self._store_until_done(write, change)
-        return self._after_others(write, change)
-
-    async def _after_others(self, write: _Write, change: _Change | None) -> None:
+    async def _after_others(self, write: _Write, change: _Change | None = None) -> None:
         async with self._store.turns.take(self._cache_key) as line:
             left, line.word = line.word, None
             await self._store_until_done(write, change, self._news(left, change))

@@ -94,8 +94,8 @@ class SessionStore:
 
     def replace(self, cache_key: str, record: SessionRecord, version: int) -> Coroutine[Any, Any, int | None]:
         """Store a session over ``version`` of itself; ``None`` when it is gone or was changed."""
-        value = self._bytes(cache_key, record)
-        return self.cache.replace(cache_key, value, self._entry_options(record), version=version)
+        value, options = self._bytes(cache_key, record), self._entry_options(record)
+        return self.cache.replace(cache_key, value, options, version=version)
 
     def mark_moved(self, cache_key: str, record: SessionRecord, version: int) -> Coroutine[Any, Any, int | None]:
         """End ``version`` of a session that is about to be stored under another key; ``None`` as in ``replace``.

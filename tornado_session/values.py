@@ -160,10 +160,6 @@ class SessionValues(MutableMapping[str, Any]):
             self._may_differ = set(self._may_differ)
         self._may_differ.add(key)
 
-    def _values_changed(self) -> bool:
-        self._snapshot = serializer.dumps_changed(self._values, self._stored_data, self._may_differ, name="session")
-        return self._snapshot is not None
-
 
 def _fits_int32(value: int) -> bool:
     return -(2**31) <= value < 2**31

@@ -114,7 +114,8 @@ class MemoryCache(DistributedCache):
     def _check(self, key: str, value: bytes, options: CacheEntryOptions) -> float:
         """Raise for what cannot be written now, and tell when that is."""
         check_key(key)
-        check_value(value)
+        if type(value) is not bytes:
+            check_value(value)
         now = self._clock()
         if options.absolute is not None:
             check_absolute(options, timestamp(now))
