@@ -540,7 +540,7 @@ async def test_whoever_is_cancelled_while_waiting_for_a_turn_holds_up_nobody() -
 
     assert order == ["first", "last"]
     assert cancelled.cancelled()
-    assert turns._waiting == {}
+    assert turns._lines == {}
 
 
 async def test_a_turn_that_comes_in_the_moment_of_a_cancellation_is_passed_on() -> None:
@@ -561,14 +561,14 @@ async def test_a_turn_that_comes_in_the_moment_of_a_cancellation_is_passed_on() 
     await asyncio.gather(first, last)
 
     assert order == ["first", "last"]
-    assert turns._waiting == {}
+    assert turns._lines == {}
 
 
 async def test_turns_of_different_keys_are_independent() -> None:
     turns = Turns()
     async with turns.take("one"), turns.take("other"):
-        assert len(turns._waiting) == 2
-    assert turns._waiting == {}
+        assert len(turns._lines) == 2
+    assert turns._lines == {}
 
 
 @pytest.mark.parametrize("rivals", [1, 3])

@@ -1,11 +1,12 @@
 """Waiting for the cache: bounded, and without a task where nothing waits."""
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
 
-from tornado_session.deadline import begin, within
+from tornado_session.deadline import Deadline, begin
 from tornado_session.errors import CacheTimeoutError
 
 
@@ -19,13 +20,133 @@ async def test_what_takes_too_long_is_cancelled_and_told_with_the_limit() -> Non
             cancelled.set()
 
     with pytest.raises(CacheTimeoutError, match=r"within 0:00:00.010000 \(SessionOptions.io_timeout\)"):
-        await within(timedelta(milliseconds=10), hang())
+        await Deadline(timedelta(milliseconds=10)).within(hang())
 
     assert cancelled.is_set()
 
 
-async def test_without_a_limit_the_wait_is_as_long_as_it_takes() -> None:
-    assert await within(None, asyncio.sleep(0.01, "answer")) == "answer"
+SOON = timedelta(milliseconds=20)
+
+
+async def test_each_of_many_waits_has_the_whole_limit_and_those_that_end_before_keep_nobody_up() -> None:
+    deadline, loop = Deadline(timedelta(milliseconds=60)), asyncio.get_running_loop()
+    ends: list[float] = []
+
+    async def wait(delay: float, answer: float | None) -> None:
+        await asyncio.sleep(delay)
+        began = loop.time()
+        if answer is not None:
+            await deadline.within(asyncio.sleep(answer))
+            return
+        with pytest.raises(CacheTimeoutError):
+            await deadline.within(asyncio.sleep(10))
+        ends.append(loop.time() - began)
+
+    waits = [(number * 0.01, 0.005 if number % 2 else None) for number in range(10)]
+    await asyncio.wait_for(asyncio.gather(*(wait(*each) for each in waits)), timeout=5)
+
+    assert len(ends) == 5
+    assert all(0.059 <= end < 1 for end in ends), ends
+
+
+async def test_a_cancellation_by_others_is_no_timeout() -> None:
+    task = asyncio.create_task(Deadline(timedelta(seconds=5)).within(asyncio.sleep(10)))
+    await asyncio.sleep(0)
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_cancellation_that_comes_together_with_the_deadline_is_not_lost() -> None:
+    async def tidy_slowly() -> None:
+        try:
+            await asyncio.sleep(10)
+        finally:
+            await asyncio.sleep(0.02)
+
+    task = asyncio.create_task(Deadline(SOON).within(tidy_slowly()))
+    await asyncio.sleep(0.03)
+    assert task.cancelling() == 1, "the deadline has passed"
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_what_swallows_the_deadline_leaves_no_cancellation_behind() -> None:
+    async def answer_all_the_same() -> str:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(10)
+        return "answer"
+
+    assert await Deadline(SOON).within(answer_all_the_same()) == "answer"
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_an_error_that_comes_of_the_deadline_is_passed_on_and_leaves_no_cancellation_behind() -> None:
+    async def fail() -> None:
+        try:
+            await asyncio.sleep(10)
+        finally:
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await Deadline(SOON).within(fail())
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_who_takes_long_to_stop_delays_no_deadline_of_others() -> None:
+    deadline, hold = Deadline(SOON), asyncio.Event()
+
+    async def stop_late() -> None:
+        try:
+            await asyncio.sleep(10)
+        finally:
+            await hold.wait()
+
+    slow = asyncio.create_task(deadline.within(stop_late()))
+    await asyncio.sleep(0.001)
+    with pytest.raises(CacheTimeoutError):
+        await asyncio.wait_for(deadline.within(asyncio.sleep(10)), timeout=5)
+
+    assert not slow.done()
+    hold.set()
+    with pytest.raises(CacheTimeoutError):
+        await slow
+
+
+async def test_a_deadline_within_another_of_the_same_limit_raises_once() -> None:
+    deadline = Deadline(SOON)
+
+    with pytest.raises(CacheTimeoutError):
+        await deadline.within(deadline.within(asyncio.sleep(10)))
+
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+def test_every_event_loop_has_deadlines_of_its_own_and_a_closed_one_is_forgotten() -> None:
+    deadline = Deadline(SOON)
+
+    async def overdue() -> None:
+        with pytest.raises(CacheTimeoutError):
+            await asyncio.wait_for(deadline.within(asyncio.sleep(10)), timeout=5)
+
+    left = asyncio.new_event_loop()
+    task = left.create_task(deadline.within(asyncio.sleep(10)))
+    left.run_until_complete(asyncio.sleep(0))
+    left.close()
+    for _ in range(3):
+        asyncio.run(overdue())
+
+    assert left not in deadline._lines
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
 async def test_what_never_waits_is_done_at_once() -> None:

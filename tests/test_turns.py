@@ -23,7 +23,7 @@ async def test_turns_come_in_the_order_of_asking_and_one_at_a_time() -> None:
     await asyncio.gather(*tasks)
 
     assert seen == ["a", "b", "c"]
-    assert not turns._waiting
+    assert not turns._lines
 
 
 async def test_another_key_does_not_wait() -> None:
@@ -48,7 +48,7 @@ async def test_who_is_cancelled_while_waiting_is_passed_over() -> None:
 
     assert seen == ["a", "c"]
     assert second.cancelled()
-    assert not turns._waiting
+    assert not turns._lines
 
 
 async def test_who_is_cancelled_in_the_moment_of_being_called_hands_the_turn_on() -> None:
@@ -66,7 +66,7 @@ async def test_who_is_cancelled_in_the_moment_of_being_called_hands_the_turn_on(
     with pytest.raises(asyncio.CancelledError):
         await second
     assert seen == ["c"]
-    assert not turns._waiting
+    assert not turns._lines
 
 
 async def test_an_error_in_a_turn_gives_it_on() -> None:

@@ -5,7 +5,6 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from time import time
 from typing import Any, Final
 
@@ -104,7 +103,7 @@ class Sessions:
         self.store = SessionStore(cache, options, keys, clock, self.log)
         self._keys = keys
         self._protectors: dict[tuple[str, ...], Protector] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: set[object] = set()
         cookie_options = options.cookie.named(SESSION_COOKIE_NAME)
         self.cookie = SessionCookie(cookie_options, self.protector("session cookie", cookie_options.name or ""))
         temp_data.validate(self.cookie.name)
@@ -132,24 +131,11 @@ class Sessions:
     def run(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Future[None]":
         """Run what has to finish even if nobody waits for it, or whoever does is cancelled."""
         loop = asyncio.get_running_loop()
-        task, waiting = loop.create_task(coroutine), loop.create_future()
+        waiting: asyncio.Future[None] = loop.create_future()
+        task = loop.create_task(_passed_on(coroutine, waiting, self._tasks))
         # The loop alone would not keep the task alive.
         self._tasks.add(task)
-        task.add_done_callback(partial(self._pass_on, waiting))
         return waiting
-
-    def _pass_on(self, waiting: "asyncio.Future[None]", task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if waiting.done():
-            return
-        if task.cancelled():
-            waiting.cancel()
-        elif error is None:
-            waiting.set_result(None)
-        else:
-            waiting.set_exception(error)
-            waiting.exception()  # Whoever does not wait need not hear of it.
 
     async def of(self, owner: str) -> AsyncIterator[SessionInfo]:
         """List the live sessions of an owner, in no order; does not move their idle timeouts."""
@@ -216,6 +202,26 @@ class Sessions:
             expires=entry.expires or self.store.expires(record.created, self.clock()),
             label=record.label,
         )
+
+
+async def _passed_on(
+    coroutine: Coroutine[Any, Any, None], waiting: "asyncio.Future[None]", tasks: set[object]
+) -> None:
+    """Tell whoever waits how the coroutine ended: here, for a callback of the task would cost a turn of the loop."""
+    try:
+        await coroutine
+    except asyncio.CancelledError:
+        waiting.cancel()
+        raise
+    except Exception as error:  # noqa: BLE001 - it is passed on
+        if not waiting.done():
+            waiting.set_exception(error)
+            waiting.exception()  # Whoever does not wait need not hear of it.
+    else:
+        if not waiting.done():
+            waiting.set_result(None)
+    finally:
+        tasks.discard(asyncio.current_task())
 
 
 def _keys_from(cookie_secret: Secret | Mapping[int, Secret] | None, key_version: int | None) -> KeyRing:

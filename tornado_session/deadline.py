@@ -1,25 +1,107 @@
 """Waiting for the cache: for how long at most, and not at all where the cache never waits."""
 
 import asyncio
+from collections import deque
 from collections.abc import Coroutine, Generator
 from datetime import timedelta
 from types import coroutine as generator_coroutine
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from tornado_session.errors import CacheTimeoutError
 
 T = TypeVar("T")
 
 
-async def within(limit: timedelta | None, awaited: Coroutine[Any, Any, T]) -> T:
-    """Await a coroutine for at most ``limit``; raises ``CacheTimeoutError`` when that is over."""
-    if limit is None:
-        return await awaited
-    try:
-        async with asyncio.timeout(limit.total_seconds()):
-            return await awaited
-    except TimeoutError:
-        raise CacheTimeoutError(f"the cache did not answer within {limit} (SessionOptions.io_timeout)") from None
+class Deadline:
+    """Bounds what tasks wait for, each to the same limit, and otherwise behaves as ``asyncio.timeout`` does.
+
+    That one makes a timer for every wait and takes it back, which costs several times what all else does here. Waits
+    that are equally long end in the order in which they began, and need one timer at a time for all of them.
+    """
+
+    def __init__(self, limit: timedelta) -> None:
+        self._limit = limit
+        self._lines: WeakKeyDictionary[asyncio.AbstractEventLoop, _Line] = WeakKeyDictionary()
+
+    async def within(self, awaited: Coroutine[Any, Any, T]) -> T:
+        """Await a coroutine for at most the limit; raises ``CacheTimeoutError`` when that is over."""
+        task = asyncio.current_task()
+        assert task is not None
+        line = self._lines.get(task.get_loop()) or self._new_line(task.get_loop())
+        wait = line.begin(task)
+        try:
+            result = await awaited
+        except BaseException as error:
+            if line.end(wait, task) and isinstance(error, asyncio.CancelledError):
+                limit = f"{self._limit} (SessionOptions.io_timeout)"
+                raise CacheTimeoutError(f"the cache did not answer within {limit}") from None
+            raise
+        line.end(wait, task)
+        return result
+
+    def _new_line(self, loop: asyncio.AbstractEventLoop) -> "_Line":
+        # The tasks of a loop that was closed amid its work would keep it here.
+        for known in list(self._lines):
+            if known.is_closed():
+                del self._lines[known]
+        line = self._lines[loop] = _Line(self._limit.total_seconds())
+        return line
+
+
+class _Wait:
+    """One task that waits."""
+
+    __slots__ = ("cancelling", "ends", "is_over", "task")
+
+    def __init__(self, task: "asyncio.Task[Any]", ends: float) -> None:
+        self.task: asyncio.Task[Any] | None = task
+        self.ends = ends
+        self.cancelling = task.cancelling()  # by others
+        self.is_over = False
+
+
+class _Line:
+    """The waits of one event loop, in the order in which they end."""
+
+    __slots__ = ("_is_watched", "_seconds", "_waits")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._waits: deque[_Wait] = deque()
+        self._is_watched = False
+
+    def begin(self, task: "asyncio.Task[Any]") -> _Wait:
+        """Let a task wait from now on."""
+        loop = task.get_loop()
+        wait = _Wait(task, loop.time() + self._seconds)
+        self._waits.append(wait)
+        if not self._is_watched:
+            self._watch(loop, wait)
+        return wait
+
+    def end(self, wait: _Wait, task: "asyncio.Task[Any]") -> bool:
+        """Let a task wait no longer; tell whether its deadline has cancelled it, and nobody else."""
+        wait.task = None
+        while self._waits and self._waits[0].task is None:
+            self._waits.popleft()
+        return wait.is_over and task.uncancel() <= wait.cancelling
+
+    def _watch(self, loop: asyncio.AbstractEventLoop, wait: _Wait) -> None:
+        # Not taken back when the wait ends before: the next to wait find somebody who watches.
+        self._is_watched = True
+        loop.call_at(wait.ends, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._is_watched = False
+        for wait in self._waits:
+            if wait.task is None or wait.is_over:
+                continue
+            if loop.time() < wait.ends:
+                self._watch(loop, wait)
+                return
+            wait.is_over = True
+            wait.task.cancel()
 
 
 def begin(started: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None] | None:

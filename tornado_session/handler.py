@@ -5,7 +5,6 @@ import logging
 import os
 import time
 from collections.abc import Callable, Collection, Coroutine
-from copy import copy
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import ref
@@ -328,21 +327,17 @@ class _HeldResponse:
 
     def __init__(self, handler: SessionMixin) -> None:
         self._status, self._reason = handler._status_code, handler._reason
-        # Not a copy, which Tornado makes header by header: hardly anybody touches them again.
-        self._headers, self._body = list(handler._headers.get_all()), handler._write_buffer
-        self._cookies = copy(vars(handler).get("_new_cookie"))
+        self._headers, self._body = handler._headers, handler._write_buffer
+        self._cookies: Any = vars(handler).pop("_new_cookie", None)
+        # What comes now changes others in their place. A copy would be made header by header, for nobody to look at.
+        handler._headers = HTTPHeaders()
 
     def restore(self, handler: SessionMixin) -> None:
         handler._status_code, handler._reason = self._status, self._reason
-        handler._write_buffer = self._body
-        if list(handler._headers.get_all()) != self._headers:
-            handler._headers = HTTPHeaders()
-            for name, value in self._headers:
-                handler._headers.add(name, value)
+        handler._headers, handler._write_buffer = self._headers, self._body
+        vars(handler).pop("_new_cookie", None)
         if self._cookies is not None:
             handler._new_cookie = self._cookies
-        else:
-            vars(handler).pop("_new_cookie", None)
 
 
 class _Host(ref[SessionMixin]):

@@ -326,9 +326,8 @@ class Session(SessionState):
             return
         # A mere rewrite gives way to what others wrote, whatever ``on_conflict`` says.
         is_rewrite = self._has_cookie_of_old_key and self._has_to_be_rewritten and not self.is_modified
-        trips = self._save(dict if is_rewrite else None)
         try:
-            await (trips if self._store.never_waits else self._store.bounded(trips))
+            await self._store.bounded(self._save(dict if is_rewrite else None))
         except CacheError as error:
             if self._options.when_unavailable != "ignore":
                 raise

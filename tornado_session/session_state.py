@@ -117,8 +117,12 @@ class SessionState(SessionValues):
     async def _behind_lock(self, trips: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         if self._lock is None:
             self._lock = asyncio.Lock()
-        async with self._lock:
+        # Not ``async with``, which takes two more coroutines.
+        await self._lock.acquire()
+        try:
             return await trips(*args)
+        finally:
+            self._lock.release()
 
     # -- loading ------------------------------------------------------------------------------------------------------
 
@@ -132,7 +136,7 @@ class SessionState(SessionValues):
         cache_key = store.cache_key(key)
         try:
             trip = store.cache.get(cache_key, refresh=refresh)
-            entry = await (trip if store.never_waits else store.bounded(trip))
+            entry = await (trip if store.deadline is None else store.deadline.within(trip))
             stored = None if entry is None else store.understand(cache_key, entry)
         except (CacheError, UnreadableRecordError) as error:
             self._is_unavailable = not self._is_loaded

@@ -10,7 +10,7 @@ import msgspec
 
 from tornado_session import serializer
 from tornado_session.caching.contract import CacheEntry, CacheEntryOptions, DistributedCache, timestamp
-from tornado_session.deadline import within
+from tornado_session.deadline import Deadline
 from tornado_session.errors import SessionTooLargeError
 from tornado_session.logs import LimitedLog
 from tornado_session.options import SessionOptions
@@ -58,6 +58,7 @@ class SessionStore:
         self.log = log
         self.turns = Turns[StoredSession]()
         self.never_waits = bool(vars(type(cache)).get("never_waits"))
+        self.deadline = None if self.never_waits or options.io_timeout is None else Deadline(options.io_timeout)
         self.cache = cache
         self._keys = keys
         opener = keys.protector("session payload", clock=clock)
@@ -66,7 +67,7 @@ class SessionStore:
 
     def bounded(self, trips: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
         """Bound some trips to ``SessionOptions.io_timeout``; awaiting them may raise ``CacheTimeoutError``."""
-        return trips if self.never_waits else within(self.options.io_timeout, trips)
+        return trips if self.deadline is None else self.deadline.within(trips)
 
     @staticmethod
     @lru_cache(maxsize=4096)

@@ -2,22 +2,54 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 _Place = tuple[asyncio.AbstractEventLoop, str]
 Word = TypeVar("Word")
 
 
 class Line(Generic[Word]):
-    """Those who wait for the same key, and what the one whose turn it is tells the next."""
+    """Those who wait for the same key; ``async with`` waits for the turn, and gives it to the next on leaving.
 
-    __slots__ = ("waiting", "word")
+    Who is cancelled while waiting holds up nobody.
+    """
 
-    def __init__(self) -> None:
-        self.waiting: deque[asyncio.Future[None]] = deque()
+    __slots__ = ("_is_taken", "_lines", "_place", "_waiting", "word")
+
+    def __init__(self, lines: "dict[_Place, Line[Word]]", place: _Place) -> None:
+        self._lines = lines
+        self._place = place
+        self._is_taken = False
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self.word: Word | None = None
+        """What the one whose turn it is tells the next."""
+
+    async def __aenter__(self) -> Self:
+        if self._is_taken:
+            await self._wait()
+        self._is_taken = True
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._leave()
+
+    async def _wait(self) -> None:
+        turn = self._place[0].create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._leave()
+            raise
+
+    def _leave(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        del self._lines[self._place]
 
 
 class Turns(Generic[Word]):
@@ -28,37 +60,12 @@ class Turns(Generic[Word]):
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[_Place, Line[Word]] = {}
+        self._lines: dict[_Place, Line[Word]] = {}
 
-    @asynccontextmanager
-    async def take(self, key: str) -> AsyncIterator[Line[Word]]:
-        """Wait for the turn, and give it to the next on leaving; who is cancelled while waiting holds up nobody."""
+    def take(self, key: str) -> Line[Word]:
+        """Give the line for ``key``, to be entered at once: ``async with turns.take(key) as line``."""
         place = (asyncio.get_running_loop(), key)
-        line = self._waiting.get(place)
+        line = self._lines.get(place)
         if line is None:
-            line = self._waiting[place] = Line()
-        else:
-            await self._wait(place, line)
-        try:
-            yield line
-        finally:
-            self._leave(place)
-
-    async def _wait(self, place: _Place, line: Line[Word]) -> None:
-        turn = place[0].create_future()
-        line.waiting.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._leave(place)
-            raise
-
-    def _leave(self, place: _Place) -> None:
-        waiting = self._waiting[place].waiting
-        while waiting:
-            turn = waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        del self._waiting[place]
+            line = self._lines[place] = Line(self._lines, place)
+        return line
