@@ -204,9 +204,7 @@ class Sessions:
         )
 
 
-async def _passed_on(
-    coroutine: Coroutine[Any, Any, None], waiting: "asyncio.Future[None]", tasks: set[object]
-) -> None:
+async def _passed_on(coroutine: Coroutine[Any, Any, None], waiting: "asyncio.Future[None]", tasks: set[object]) -> None:
     """Tell whoever waits how the coroutine ended: here, for a callback of the task would cost a turn of the loop."""
     try:
         await coroutine

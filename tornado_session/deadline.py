@@ -8,6 +8,8 @@ from types import coroutine as generator_coroutine
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
+import msgspec
+
 from tornado_session.errors import CacheTimeoutError
 
 T = TypeVar("T")
@@ -22,14 +24,19 @@ class Deadline:
 
     def __init__(self, limit: timedelta) -> None:
         self._limit = limit
+        self._seconds = limit.total_seconds()
         self._lines: WeakKeyDictionary[asyncio.AbstractEventLoop, _Line] = WeakKeyDictionary()
 
     async def within(self, awaited: Coroutine[Any, Any, T]) -> T:
         """Await a coroutine for at most the limit; raises ``CacheTimeoutError`` when that is over."""
         task = asyncio.current_task()
         assert task is not None
-        line = self._lines.get(task.get_loop()) or self._new_line(task.get_loop())
-        wait = line.begin(task)
+        loop = task.get_loop()
+        line = self._lines.get(loop) or self._new_line(loop)
+        wait = _Wait(task, loop.time() + self._seconds, task.cancelling())
+        line.waits.append(wait)
+        if not line.is_watched:
+            line.watch(loop, wait)
         try:
             result = await awaited
         except BaseException as error:
@@ -45,60 +52,49 @@ class Deadline:
         for known in list(self._lines):
             if known.is_closed():
                 del self._lines[known]
-        line = self._lines[loop] = _Line(self._limit.total_seconds())
+        line = self._lines[loop] = _Line()
         return line
 
 
-class _Wait:
+class _Wait(msgspec.Struct):
     """One task that waits."""
 
-    __slots__ = ("cancelling", "ends", "is_over", "task")
-
-    def __init__(self, task: "asyncio.Task[Any]", ends: float) -> None:
-        self.task: asyncio.Task[Any] | None = task
-        self.ends = ends
-        self.cancelling = task.cancelling()  # by others
-        self.is_over = False
+    task: "asyncio.Task[Any] | None"
+    ends: float
+    cancelling: int
+    """How often others had cancelled the task before."""
+    is_over: bool = False
 
 
 class _Line:
     """The waits of one event loop, in the order in which they end."""
 
-    __slots__ = ("_is_watched", "_seconds", "_waits")
+    __slots__ = ("is_watched", "waits")
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._waits: deque[_Wait] = deque()
-        self._is_watched = False
-
-    def begin(self, task: "asyncio.Task[Any]") -> _Wait:
-        """Let a task wait from now on."""
-        loop = task.get_loop()
-        wait = _Wait(task, loop.time() + self._seconds)
-        self._waits.append(wait)
-        if not self._is_watched:
-            self._watch(loop, wait)
-        return wait
+    def __init__(self) -> None:
+        self.waits: deque[_Wait] = deque()
+        self.is_watched = False
 
     def end(self, wait: _Wait, task: "asyncio.Task[Any]") -> bool:
         """Let a task wait no longer; tell whether its deadline has cancelled it, and nobody else."""
         wait.task = None
-        while self._waits and self._waits[0].task is None:
-            self._waits.popleft()
+        while self.waits and self.waits[0].task is None:
+            self.waits.popleft()
         return wait.is_over and task.uncancel() <= wait.cancelling
 
-    def _watch(self, loop: asyncio.AbstractEventLoop, wait: _Wait) -> None:
+    def watch(self, loop: asyncio.AbstractEventLoop, wait: _Wait) -> None:
+        """See to it that the deadline of ``wait`` is kept, and that of those behind it."""
         # Not taken back when the wait ends before: the next to wait find somebody who watches.
-        self._is_watched = True
+        self.is_watched = True
         loop.call_at(wait.ends, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._is_watched = False
-        for wait in self._waits:
+        self.is_watched = False
+        for wait in self.waits:
             if wait.task is None or wait.is_over:
                 continue
             if loop.time() < wait.ends:
-                self._watch(loop, wait)
+                self.watch(loop, wait)
                 return
             wait.is_over = True
             wait.task.cancel()

@@ -105,9 +105,11 @@ class SessionMixin(_Handler):
             sessions = Sessions.of_application(self.settings)  # which raises
         if self.session_autoload:
             exchange, headers = self._exchange, self.request.headers
-            # A visitor without our cookie has nothing to load, and may have nothing to store: then there is no exchange.
+            # A visitor without our cookie has nothing to load, and may have nothing to store: no exchange then.
             if "Cookie" in headers and sessions.cookie.name in (header := headers["Cookie"]):
-                exchange = exchange or self._begin_exchange(sessions, header)
+                if exchange is None:
+                    exchange = self._exchange = Exchange(sessions, _Host(self), header)
+                    exchange.session._is_closed = self._finished
                 try:
                     if not exchange.session._is_loaded:
                         await exchange.session._fetch(True)
@@ -220,12 +222,9 @@ class SessionMixin(_Handler):
     def _begun_exchange(self) -> Exchange:
         if self._exchange is not None:
             return self._exchange
-        headers = self.request.headers
+        sessions, headers = Sessions.of_application(self.settings), self.request.headers
         header = headers["Cookie"] if "Cookie" in headers else ""  # noqa: SIM401 - with get() Tornado raises, and catches
-        return self._begin_exchange(Sessions.of_application(self.settings), header)
-
-    def _begin_exchange(self, sessions: Sessions, cookie_header: str) -> Exchange:
-        exchange = self._exchange = Exchange(sessions, _Host(self), cookie_header)
+        exchange = self._exchange = Exchange(sessions, _Host(self), header)
         if self._was_prepared:
             exchange.begin_new_session()
         if self._has_failed:

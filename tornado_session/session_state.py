@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import Any, Final, Protocol, TypeVar
 
 from tornado_session import serializer
+from tornado_session.caching.contract import CacheEntry
 from tornado_session.errors import CacheError, SessionConflictError, SessionUnavailableError
 from tornado_session.merge import merge, merge_one
-from tornado_session.record import SessionRecord, UnreadableRecordError
+from tornado_session.record import MOVED, SessionRecord, UnreadableRecordError
 from tornado_session.session_cookie import KEY_SIZE
 from tornado_session.store import SessionStore, StoredSession
 from tornado_session.values import NO_KEYS, NOTHING, SessionValues
@@ -75,7 +76,11 @@ class SessionState(SessionValues):
     )
 
     def __init__(self, store: SessionStore, key: bytes | None, host: SessionHost, blocked_reason: str | None) -> None:
-        SessionValues.__init__(self)
+        self._values = {}
+        self._stored_data = NOTHING
+        self._is_loaded = self._is_touched = self._may_be_modified = False
+        self._may_differ = NO_KEYS
+        self._snapshot = None
         self._store = store
         self._options = store.options
         self._host = host
@@ -137,31 +142,30 @@ class SessionState(SessionValues):
         try:
             trip = store.cache.get(cache_key, refresh=refresh)
             entry = await (trip if store.deadline is None else store.deadline.within(trip))
-            stored = None if entry is None else store.understand(cache_key, entry)
+            record = None if entry is None else store.live_record(cache_key, entry)
         except (CacheError, UnreadableRecordError) as error:
             self._is_unavailable = not self._is_loaded
             if isinstance(error, UnreadableRecordError):
                 raise SessionUnavailableError(f"{error}. It is left as it is") from None
             raise
         self._is_loaded, self._is_unavailable = True, False
-        record = None if stored is None else stored.record
-        if stored is None or record is None or (self._record is not None and self._record.id != record.id):
-            self._lose(stored)
+        if entry is None or record is None or (self._record is not None and self._record.id != record.id):
+            self._lose(entry)
             return
-        self._take(record, stored.version)
-        self._expires, self._values = stored.expires, record.values
+        self._take(record, entry.version)
+        self._expires, self._values = entry.expires, record.values
         self._may_differ, self._snapshot = NO_KEYS, None
         self._is_new = self._is_expired = self._was_cleared = self._may_be_modified = False
 
-    def _lose(self, stored: StoredSession | None) -> None:
+    def _lose(self, entry: CacheEntry | None) -> None:
         self._values, self._may_differ = {}, NO_KEYS
         self._owner = self._label = None
         if self._record is not None:
             self._end()
             return
-        self._version = stored.version if stored else None
+        self._version = entry.version if entry else None
         self._is_expired = True
-        if stored is not None and stored.has_moved:
+        if entry is not None and entry.value == MOVED:
             self._is_ended = True
         logger.info("The session of a genuine cookie has ended; a new one begins.")
 

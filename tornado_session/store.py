@@ -30,7 +30,6 @@ class StoredSession(msgspec.Struct):
     record: SessionRecord | None
     """``None``: there is something, but it is not, or no longer, a live session."""
     version: int
-    expires: datetime | None = None
     has_moved: bool = False
     """The session has just been regenerated: it goes on under another key, and nothing may be written here."""
 
@@ -82,12 +81,16 @@ class SessionStore:
 
     def understand(self, cache_key: str, entry: CacheEntry) -> StoredSession:
         """Read what an entry holds; raises ``UnreadableRecordError``."""
+        return StoredSession(self.live_record(cache_key, entry), entry.version, has_moved=entry.value == MOVED)
+
+    def live_record(self, cache_key: str, entry: CacheEntry) -> SessionRecord | None:
+        """Read the live session that an entry holds, if it does; raises ``UnreadableRecordError``."""
         if entry.value == MOVED:
-            return StoredSession(None, entry.version, entry.expires, has_moved=True)
+            return None
         record = self._format.loads(entry.value, cache_key)
         if record is not None and self.options.lifetime is not None and self.has_outlived(record):
-            record = None
-        return StoredSession(record, entry.version, entry.expires)
+            return None
+        return record
 
     def add(self, cache_key: str, record: SessionRecord) -> Coroutine[Any, Any, int | None]:
         """Store a new session; ``None`` when something is stored under its key."""

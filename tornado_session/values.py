@@ -32,16 +32,17 @@ class SessionValues(MutableMapping[str, Any]):
         "_values",
     )
 
-    def __init__(self) -> None:
-        self._values: dict[str, Any] = {}
-        self._stored_data = NOTHING
-        self._is_loaded = self._is_touched = False
-        # Whether anything was written, or handed out to who may change it; if not, there is nothing to store.
-        self._may_be_modified = False
-        # The keys whose values may differ from what is stored: assigned, deleted, or handed out.
-        self._may_differ: AbstractSet[str] = NO_KEYS
-        # The serialized values when they were last found to have changed: what a commit that follows stores.
-        self._snapshot: bytes | None = None
+    # Set by the subclass, in one go with its own: a session is made for every request.
+    _values: dict[str, Any]
+    _stored_data: bytes
+    _is_loaded: bool
+    _is_touched: bool
+    _may_be_modified: bool
+    """Whether anything was written, or handed out to who may change it; if not, there is nothing to store."""
+    _may_differ: AbstractSet[str]
+    """The keys whose values may differ from what is stored: assigned, deleted, or handed out."""
+    _snapshot: bytes | None
+    """The serialized values when they were last found to have changed: what a commit that follows stores."""
 
     @abstractmethod
     def _before_read(self) -> None:

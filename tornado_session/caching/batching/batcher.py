@@ -70,7 +70,11 @@ class Batcher:
         raised by that caller alone. What ``send`` itself raises, every caller of the batch raises, each its own copy.
         Keys are unique within a batch, except for shared calls. ``size`` is what the call adds to a command, in bytes.
         """
-        traffic = self._traffic()
+        loop = asyncio.get_running_loop()
+        # Most batchers know one loop only, and looking it up in the dictionary of all takes ten times as long.
+        last, traffic = self._last
+        if last() is not loop:
+            traffic = self._other_traffic(loop)
         lane = traffic.lanes.get(send)
         if lane is None:
             lane = traffic.lanes[send] = Lane(send, traffic, self._limits)
@@ -89,12 +93,6 @@ class Batcher:
             waiting.abandon()
             raise
         return result
-
-    def _traffic(self) -> Traffic:
-        loop = asyncio.get_running_loop()
-        # Most batchers know one loop only, and looking it up in the dictionary of all takes ten times as long.
-        last, traffic = self._last
-        return traffic if last() is loop else self._other_traffic(loop)
 
     def _other_traffic(self, loop: asyncio.AbstractEventLoop) -> Traffic:
         # A loop that was closed amid its work left futures behind, which keep it in the dictionary.
