@@ -106,6 +106,8 @@ class Sessions:
         self._tasks: set[object] = set()
         cookie_options = options.cookie.named(SESSION_COOKIE_NAME)
         self.cookie = SessionCookie(cookie_options, self.protector("session cookie", cookie_options.name or ""))
+        self.session_needs_consent = consent is not None and not self.cookie.is_essential
+        self.temp_data_needs_consent = consent is not None and not temp_data.is_essential
         temp_data.validate(self.cookie.name)
 
     def __repr__(self) -> str:

@@ -55,10 +55,9 @@ class Exchange:
         self._must_renew_cookie = sessions.cookie.is_renewed_always
         self.is_temp_data_done = False
         """Whether TempData was saved, or given up."""
-        may_set_cookie = sessions.consent is None or sessions.cookie.is_essential or self._agreed()
-        blocked_reason = None if may_set_cookie else "consent"
+        blocked_reason = "consent" if sessions.session_needs_consent and not self._agreed() else None
         opened = None
-        if cookie_header and may_set_cookie:
+        if cookie_header and blocked_reason is None:
             opened = sessions.cookie.remembered.get(cookie_header) or self._open_cookie()
         self.session = Session(sessions.store, opened.key if opened else None, host, blocked_reason)
         if opened and not opened.is_current:
@@ -100,6 +99,8 @@ class Exchange:
     @property
     def cookies(self) -> Mapping[str, str]:
         if self._cookies is None:
+            if not self._cookie_header:
+                return {}
             # Not the handler's cookies, of which Tornado makes a Morsel each: that takes longer than all else here.
             self._cookies = parse_cookie(self._cookie_header)
         return self._cookies
@@ -129,7 +130,9 @@ class Exchange:
         self._sessions.log.warning(logger, kind, message)
 
     def _load_temp_data(self) -> Mapping[str, Any]:
-        return {} if self._is_temp_data_blocked else self._sessions.temp_data.load(self)
+        if self._sessions.temp_data_needs_consent and not self._agreed():
+            return {}
+        return self._sessions.temp_data.load(self)
 
     def _before_temp_data_write(self) -> None:
         if self._host.headers_sent or self.session._is_closed:
@@ -137,15 +140,10 @@ class Exchange:
                 "TempData cannot be changed after the response has started. Write to it before the first flush(), and "
                 "before redirect() and finish()."
             )
-        if self._is_temp_data_blocked:
+        if self._sessions.temp_data_needs_consent and not self._agreed():
             self._sessions.log.warning_once(
                 logger, "temp_data consent", "TempData of visitors who have not agreed to cookies is not kept."
             )
-
-    @property
-    def _is_temp_data_blocked(self) -> bool:
-        sessions = self._sessions
-        return sessions.consent is not None and not sessions.temp_data.is_essential and not self._agreed()
 
     # -- the response -------------------------------------------------------------------------------------------------
 
@@ -163,10 +161,11 @@ class Exchange:
 
     def save_temp_data(self, temp_data: TempData, *, consume: bool, is_redirect: bool) -> None:
         """Hand TempData to its provider, once and if it changed; the provider may put it into the session."""
-        if self.is_temp_data_done or self._is_temp_data_blocked:
+        sessions = self._sessions
+        if self.is_temp_data_done or (sessions.temp_data_needs_consent and not self._agreed()):
             return
         self.is_temp_data_done = True
-        provider = self._sessions.temp_data
+        provider = sessions.temp_data
         values = temp_data.remaining(consume=consume and not (is_redirect and provider.keep_on_redirect))
         if values is not None:
             provider.save(self, values)
@@ -178,7 +177,8 @@ class Exchange:
     def cookie_lines(self) -> Collection[str]:
         """Write the ``Set-Cookie`` lines of the response."""
         session = self.session
-        if session._record is None or session._key != session._cookie_key or self._must_renew_cookie:
+        is_begun = session._record is None and session._is_touched
+        if is_begun or session._key != session._cookie_key or self._must_renew_cookie:
             self._set_session_cookie()
         return self._lines.values()
 

@@ -356,7 +356,8 @@ class _Host(ref[SessionMixin]):
 
     @property
     def https(self) -> bool:
-        return self._handler.request.protocol == "https"
+        handler = self()
+        return handler is not None and handler.request.protocol == "https"
 
     @property
     def headers_sent(self) -> bool:

@@ -69,7 +69,7 @@ class CookieTempDataProvider(TempDataProvider):
             )
 
     def load(self, request: TempDataRequest) -> dict[str, Any]:
-        values = self._overflowed(request)
+        values = _overflowed(request) if request.has_session else {}
         try:
             text = self._chunked.join(request.cookies)
             return values if text is None else values | self._opened(request, text)
@@ -79,12 +79,12 @@ class CookieTempDataProvider(TempDataProvider):
             return values
 
     def save(self, request: TempDataRequest, values: Mapping[str, Any]) -> None:
-        if not values:
-            self._save_overflow(request, {})
-            self._delete(request, self._chunked.pieces(request.cookies))
-            return
-        lines = self._lines(request, values)
-        self._save_overflow(request, {} if lines else values)
+        lines = self._lines(request, values) if values else []
+        if values and not lines:
+            # [when it expires, seconds since the epoch; the values]
+            request.session[SESSION_KEY] = [request.clock() + self._max_age.total_seconds(), dict(values)]
+        elif request.has_session and SESSION_KEY in request.session:
+            del request.session[SESSION_KEY]
         for line in lines:
             request.set_cookie_line(line)
         pieces = self._chunked.pieces(request.cookies)
@@ -113,22 +113,6 @@ class CookieTempDataProvider(TempDataProvider):
             raise ValueError("it does not hold a mapping")
         return values
 
-    def _overflowed(self, request: TempDataRequest) -> dict[str, Any]:
-        if not request.has_session:
-            return {}
-        kept = request.session.get(SESSION_KEY)
-        if type(kept) is not list or len(kept) != 2 or request.clock() >= kept[0]:
-            return {}
-        return apart(kept[1])
-
-    def _save_overflow(self, request: TempDataRequest, values: Mapping[str, Any]) -> None:
-        if not values:
-            if request.has_session and SESSION_KEY in request.session:
-                del request.session[SESSION_KEY]
-            return
-        # [when it expires, seconds since the epoch; the values]
-        request.session[SESSION_KEY] = [request.clock() + self._max_age.total_seconds(), dict(values)]
-
     def _delete(self, request: TempDataRequest, names: list[str]) -> None:
         for line in self._chunked.deletions(names, https=request.https):
             request.set_cookie_line(line)
@@ -142,6 +126,13 @@ class CookieTempDataProvider(TempDataProvider):
             limit=self._max_size,
             largest=largest,
         )
+
+
+def _overflowed(request: TempDataRequest) -> dict[str, Any]:
+    kept = request.session.get(SESSION_KEY)
+    if type(kept) is not list or len(kept) != 2 or request.clock() >= kept[0]:
+        return {}
+    return apart(kept[1])
 
 
 def _check_bytes(name: str, size: object) -> None:
