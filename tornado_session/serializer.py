@@ -53,7 +53,7 @@ def dumps(value: Any, *, name: str = "value") -> bytes:
 
 def _dumps_large_ints(value: Any, name: str) -> bytes:
     try:
-        return _encode(_to_wire(value, MAX_DEPTH, _PLAIN - {int}))
+        return _encode(_to_wire(value, MAX_DEPTH, _PLAIN_BUT_INT))
     except (_RefusedError, UnicodeEncodeError, OverflowError):
         raise _explained(value, name) from None
 
@@ -69,30 +69,35 @@ def loads(data: bytes) -> Any:
 def dumps_changed(values: dict[str, Any], stored: bytes, keys: AbstractSet[str]) -> bytes | None:
     """Serialize a session's ``values``, of which all but those under ``keys`` are as ``stored`` has them.
 
-    ``None``: all are equal to what is stored.
-
-    Only what may have changed is serialized anew; the rest is taken over as it is, whatever it takes.
+    Only what may have changed is serialized anew; the rest is taken over as it is, whatever it takes. ``None``: all
+    are equal to what is stored. Raises ``SerializationError``.
     """
     kept = _decode_raw(stored)
+    for plain in (_PLAIN, _PLAIN_BUT_INT):
+        try:
+            return _dumps_if_changed(values, kept, keys, plain)
+        except OverflowError:
+            continue
+        except (_RefusedError, UnicodeEncodeError):
+            break
+    raise _explained(values, "session") from None
+
+
+def _dumps_if_changed(
+    values: dict[str, Any], kept: dict[str, msgspec.Raw], keys: AbstractSet[str], plain: frozenset[type]
+) -> bytes | None:
     wire: dict[str, Any] = dict(kept) if list(kept) == list(values) else {key: kept.get(key, _LOST) for key in values}
-    try:
-        for key in keys & values.keys():
-            value = values[key]
-            wire[key] = value if type(value) in _PLAIN else _to_wire(value, MAX_DEPTH - 1, _PLAIN)
-        data = _encode(wire)
-    except (OverflowError, _RefusedError, UnicodeEncodeError):
-        data = dumps(values, name="session")
-    return data if data != stored and _differ(values, kept, keys) else None
-
-
-def _differ(values: dict[str, Any], kept: dict[str, msgspec.Raw], keys: AbstractSet[str]) -> bool:
-    # Other bytes may still be equal values: a dict in another order, Decimals of other precision.
-    for key in keys:
-        if (key in kept) != (key in values):
-            return True
-        if key in kept and not same(_decode(kept[key]), values[key]):
-            return True
-    return False
+    is_changed = len(kept) != len(values)
+    for key in keys & values.keys():
+        value = values[key]
+        if type(value) in plain:
+            wire[key] = value
+            is_changed = is_changed or key not in kept or _encode(value) != bytes(kept[key])
+        else:
+            wire[key] = _to_wire(value, MAX_DEPTH - 1, plain)
+            # Other bytes may still be equal values: a dict in another order, Decimals of other precision.
+            is_changed = is_changed or key not in kept or not same(_decode(kept[key]), value)
+    return _encode(wire) if is_changed else None
 
 
 def check(value: Any, *, name: str) -> None:
@@ -193,6 +198,7 @@ ALWAYS_TAKEN: Final = _SAFE | {int}
 """Types of which ``check`` takes every value."""
 _TEXT: Final = frozenset({str})
 _PLAIN: Final = _SAFE | {str, int}
+_PLAIN_BUT_INT: Final = _PLAIN - {int}
 _TO_EXT: Final[dict[type, Callable[[Any, int, frozenset[type]], msgspec.msgpack.Ext]]] = {
     tuple: _tuple_to_ext,
     set: _set_to_ext,
