@@ -11,7 +11,6 @@ from weakref import ref
 
 from tornado.httputil import HTTPHeaders
 from tornado.web import RequestHandler
-from tornado.websocket import WebSocketProtocol
 
 from tornado_session.application import SETTING, Sessions
 from tornado_session.errors import (
@@ -30,6 +29,8 @@ from tornado_session.temp_data.dictionary import TempData
 logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
+    from tornado.websocket import WebSocketProtocol
+
     _Handler = RequestHandler
 else:
     _Handler = object
@@ -198,7 +199,7 @@ class SessionMixin(_Handler):
             return
         super().log_exception(typ, value, tb)
 
-    def get_websocket_protocol(self) -> WebSocketProtocol | None:
+    def get_websocket_protocol(self) -> "WebSocketProtocol | None":
         """Store what changed before the upgrade, after which there are no headers to carry a cookie."""
         protocol: WebSocketProtocol | None = super().get_websocket_protocol()  # type: ignore[misc]
         exchange = self._exchange
