@@ -1,6 +1,5 @@
 """RedisCache: sessions in Redis or Valkey, on one server or on a cluster."""
 
-import secrets
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, Final, cast
 
@@ -10,6 +9,7 @@ from tornado_session.caching.redis_client import CrossSlotError, RedisClient, Re
 from tornado_session.caching.redis_entry import ADD, ANY_VERSION, REPLACE, SET, read_entry, write_request
 from tornado_session.caching.redis_scripts import Call, Script
 from tornado_session.caching.redis_tags import READ, TagIndex
+from tornado_session.caching.versions import fresh_version
 from tornado_session.errors import CacheError, ConfigurationError
 
 _WRITE: Final = Script("entry", "tag_index", "write")
@@ -89,7 +89,7 @@ class RedisCache(DistributedCache):
         check_key(key)
         check_value(value)
         # The version also tells the script when the driver, having lost an answer, sends the same write again.
-        version = secrets.randbits(62) + 1
+        version = fresh_version()
         request = write_request(mode, version, options, expected)
         tag = b"" if options.tag is None else options.tag.encode()
         stored = await self._run(_WRITE, key, request, value, tag=tag)

@@ -1,7 +1,6 @@
 """MongoCache: one document for each entry, one command for each call, or for the calls of many parallel requests."""
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -13,6 +12,7 @@ from tornado_session.caching.mongodb import commands, documents, driver
 from tornado_session.caching.mongodb.documents import Document, Write
 from tornado_session.caching.mongodb.dues import Dues
 from tornado_session.caching.mongodb.indexes import Indexes
+from tornado_session.caching.versions import fresh_version
 from tornado_session.errors import CacheError
 
 if TYPE_CHECKING:
@@ -84,13 +84,13 @@ class MongoCache(DistributedCache):
 
     async def set(self, key: str, value: bytes, options: CacheEntryOptions) -> int:
         _check(key, value)
-        version = await self._write(Write.put(key, value, _new_version(), options), options)
+        version = await self._write(Write.put(key, value, fresh_version(), options), options)
         assert version is not None, "an unconditional write is never refused"
         return version
 
     async def add(self, key: str, value: bytes, options: CacheEntryOptions) -> int | None:
         _check(key, value)
-        return await self._write(Write.insert(key, value, _new_version(), options), options)
+        return await self._write(Write.insert(key, value, fresh_version(), options), options)
 
     async def replace(
         self, key: str, value: bytes, options: CacheEntryOptions, *, version: int | None = None
@@ -98,7 +98,7 @@ class MongoCache(DistributedCache):
         _check(key, value)
         if version is not None and version not in _VERSIONS:
             return None
-        return await self._write(Write.update(key, value, _new_version(), options, only=version), options)
+        return await self._write(Write.update(key, value, fresh_version(), options, only=version), options)
 
     async def refresh(self, key: str) -> bool:
         return await self.get(key) is not None
@@ -211,10 +211,6 @@ class MongoCache(DistributedCache):
     async def _remove_one(self, key: str) -> bool:
         result = await self._collection.delete_one(documents.live(_id=key))
         return result.deleted_count == 1
-
-
-def _new_version() -> int:
-    return secrets.randbits(62) + 1
 
 
 def _check(key: str, value: bytes) -> None:

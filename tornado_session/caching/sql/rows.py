@@ -1,11 +1,11 @@
 """Between what the contract speaks of and what the rows hold: keys, durations, instants, entries."""
 
-import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from tornado_session.caching.contract import CacheEntry, CacheEntryOptions
 from tornado_session.caching.sql.dialect import Dialect
+from tornado_session.caching.versions import fresh_version
 
 Parameters = dict[str, Any]
 
@@ -36,7 +36,7 @@ def written(key: str, value: bytes, options: CacheEntryOptions, dialect: Dialect
     return {
         "at": encode_key(key, dialect),
         "data": value,
-        "fresh": secrets.randbits(62) + 1,
+        "fresh": fresh_version(),
         "until": None if options.absolute is None else (options.absolute - _EPOCH) // _MICROSECOND,
         "idle": sliding,
         "longest": relative,
