@@ -2,12 +2,14 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from tests.caching.sql.databases import ASYNCPG, Database, asynchronous, on, on_every_database
+from tests.caching.sql.databases import ASYNCPG, SQLITE, Database, asynchronous, on, on_every_database
 from tornado_session.caching.contract import CacheEntryOptions
 from tornado_session.caching.sql import SQLCache, create_cache_engine
 from tornado_session.errors import CacheError
@@ -47,6 +49,26 @@ async def test_a_table_of_somebody_else_is_refused(database: Database) -> None:
 
     with pytest.raises(CacheError, match=r"no column key, value, version, .*name another one"):
         await database.cache().get("key")
+
+
+@on(SQLITE)
+@asynchronous
+async def test_a_table_that_another_process_makes_in_the_moment_of_looking_is_taken(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, looks = SQLiteDialect.get_columns, []
+
+    def look_too_early(*args: Any, **options: Any) -> Any:
+        # SQLAlchemy asks for the columns, finds none, asks for the table, and finds that there is one by now.
+        looks.append(args)
+        return [] if len(looks) == 1 else look(*args, **options)
+
+    await database.cache().create_table()
+    monkeypatch.setattr(SQLiteDialect, "get_columns", look_too_early)
+
+    assert await database.cache().add("key", b"value", FOREVER) is not None
+
+    assert len(looks) == 2
 
 
 @on(ASYNCPG)

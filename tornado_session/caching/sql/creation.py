@@ -50,6 +50,9 @@ def _missing(table: Table, connection: Connection) -> list[Definition]:
     try:
         columns = {column["name"] for column in inspector.get_columns(table.name)}
     except NoSuchTableError:
+        columns = set()
+    # No columns and no error: SQLAlchemy asks SQLite in two steps, and the table was made in between.
+    if not columns:
         return [CreateTable(table), *map(CreateIndex, indexes)]
     lacking = [column.name for column in table.c if column.name not in columns]
     if lacking:
