@@ -1,8 +1,8 @@
-"""One contender, measured once: CPU per request of each route, and of the bare route beside it."""
+"""Contenders, measured once, side by side: CPU per request of each route, and of the bare route beside it."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import fmean, median
 
 from benchmarks.contenders import CARRIED, Contender
@@ -48,47 +48,94 @@ class _Block:
     store_cpu: float | None
 
 
-def measure(contender: Contender, store: Store, load: LoadProcess, extent: Extent) -> dict[tuple[str, int], Sample]:
-    """Start a contender's server and measure its routes, by route and number of connections.
+Found = dict[tuple[str, int], Sample]
+"""What was found out about a contender, by route and number of connections."""
 
-    Each block of a route stands between two blocks of the bare route, so that a machine which gets slower meanwhile
-    does so for both.
+
+def measure(contender: Contender, store: Store, load: LoadProcess, extent: Extent) -> Found:
+    """Measure one contender by itself; raises what keeps it from running."""
+    found = measure_side_by_side([contender], store, load, extent)[contender]
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def measure_side_by_side(
+    contenders: Sequence[Contender], store: Store, load: LoadProcess, extent: Extent
+) -> dict[Contender, Found | Exception]:
+    """Start the contenders' servers and measure them in turn, block by block, so that a moment counts for all of them.
+
+    Each block of a route stands between two blocks of the bare route, for the same reason.
     """
-    with contender.server(store.url) as server:
-        try:
-            return _samples(contender, store, load, extent, server)
-        except Exception as error:
-            error.add_note(server.errors())
-            raise
+    found: dict[Contender, Found | Exception] = {}
+    with ExitStack() as servers:
+        running = []
+        for contender in contenders:
+            try:
+                running.append(
+                    _Running(contender, servers.enter_context(contender.server(store.url)), store, load, extent)
+                )
+            except Exception as error:  # noqa: BLE001 - one that does not run is no reason not to measure others
+                found[contender] = error
+        for turn in dict.fromkeys(turn for each in running for turn in _turns(each.contender)):
+            _measure_turn(turn, [each for each in running if turn in _turns(each.contender)], extent, found)
+            running = [each for each in running if each.contender not in found]
+    return found | {each.contender: each.found for each in running}
 
 
-def _samples(
-    contender: Contender, store: Store, load: LoadProcess, extent: Extent, server: ContenderServer
-) -> dict[tuple[str, int], Sample]:
-    cookies = _cookies(contender, server.port, extent.sessions)
-    _prove(server.port, cookies["read"][0])
+def _measure_turn(
+    turn: tuple[str, int], running: "Sequence[_Running]", extent: Extent, failed: dict[Contender, Found | Exception]
+) -> None:
+    for number in range(extent.blocks):
+        for each in running:
+            if each.contender in failed:
+                continue
+            try:
+                each.visit(turn, warm_up=number == 0)
+            except Exception as error:  # noqa: BLE001 - as above
+                error.add_note(each.server.errors())
+                failed[each.contender] = error
 
-    def block(route: str, number: int, count: int = extent.count) -> _Block:
+
+class _Running:
+    """A contender whose server runs, and what was found out about it."""
+
+    def __init__(
+        self, contender: Contender, server: ContenderServer, store: Store, load: LoadProcess, extent: Extent
+    ) -> None:
+        self.contender = contender
+        self.server = server
+        self._store = store
+        self._load = load
+        self._extent = extent
+        self._visits: dict[tuple[str, int], list[tuple[_Block, _Block, _Block]]] = {}
+        self._cookies = _cookies(contender, server.port, extent.sessions)
+        _prove(server.port, self._cookies["read"][0])
+
+    def visit(self, turn: tuple[str, int], *, warm_up: bool) -> None:
+        """Measure a route once."""
+        route, connections = turn
+        if warm_up:
+            self._block("bare", connections, self.contender.warm_up)
+            self._block(route, connections, self.contender.warm_up)
+        count = self._extent.count
+        visit = tuple(self._block(path, connections, count) for path in ("bare", route, "bare"))
+        self._visits.setdefault(turn, []).append(visit)  # type: ignore[arg-type]
+
+    @property
+    def found(self) -> Found:
+        return {turn: _sample(visits) for turn, visits in self._visits.items()}
+
+    def _block(self, route: str, connections: int, count: int) -> _Block:
         path = "/bare" if route == CARRIED else f"/{route}"
-        order = Order(server.port, path, number, count, extent.seconds, cookies.get(route, ()))
-        return _block(order, store, load, server.process_id)
-
-    samples = {}
-    for number, route in _turns(contender):
-        block("bare", number, contender.warm_up)
-        block(route, number, contender.warm_up)
-        bare, blocks = [block("bare", number)], []
-        for _ in range(extent.blocks):
-            blocks.append(block(route, number))
-            bare.append(block("bare", number))
-        samples[route, number] = _sample(blocks, bare)
-    return samples
+        order = Order(self.server.port, path, connections, count, self._extent.seconds, self._cookies.get(route, ()))
+        return _block(order, self._store, self._load, self.server.process_id)
 
 
-def _turns(contender: Contender) -> list[tuple[int, str]]:
+def _turns(contender: Contender) -> list[tuple[str, int]]:
     # Without a session no store is asked, so how many requests ask at a time tells nothing new.
     return [
-        (number, route)
+        (route, number)
         for number in contender.connections
         for route in contender.routes
         if number == contender.connections[0] or route != "none"
@@ -128,8 +175,9 @@ def _block(order: Order, store: Store, load: LoadProcess, process_id: int) -> _B
     )
 
 
-def _sample(blocks: Sequence[_Block], bare: Sequence[_Block]) -> Sample:
-    beside = [(before.cpu + after.cpu) / 2 for before, after in pairwise(bare)]
+def _sample(visits: "Sequence[tuple[_Block, _Block, _Block]]") -> Sample:
+    blocks = [block for _, block, _ in visits]
+    beside = [(before.cpu + after.cpu) / 2 for before, _, after in visits]
     return Sample(
         # The median, for on a machine that is busy otherwise a block now and then costs many times as much.
         over_bare=median(block.cpu - neighbours for block, neighbours in zip(blocks, beside, strict=True)),
@@ -137,7 +185,7 @@ def _sample(blocks: Sequence[_Block], bare: Sequence[_Block]) -> Sample:
         requests_per_second=sum(b.outcome.count for b in blocks) / sum(b.outcome.seconds for b in blocks),
         p50=median(block.outcome.p50 for block in blocks) * 1e6,
         p99=median(block.outcome.p99 for block in blocks) * 1e6,
-        bare_p50=median(block.outcome.p50 for block in bare) * 1e6,
+        bare_p50=median(bare.outcome.p50 for before, _, after in visits for bare in (before, after)) * 1e6,
         trips=_mean([block.trips for block in blocks]),
         store_cpu=_mean([block.store_cpu for block in blocks]),
     )

@@ -11,12 +11,12 @@ from typing import Final
 
 from benchmarks import floors, report, targets
 from benchmarks.contenders import CONTENDERS, GROUPS, Contender
-from benchmarks.measure import Extent, Sample, measure
+from benchmarks.measure import Extent, Sample, measure_side_by_side
 from benchmarks.process import LoadProcess
 from benchmarks.stores import store_for
 
 USUAL: Final = Extent(count=600, seconds=0.3, blocks=5, rounds=3)
-QUICK: Final = Extent(count=400, seconds=0.2, blocks=3, rounds=1)
+QUICK: Final = Extent(count=400, seconds=0.2, blocks=2, rounds=2)
 
 
 def main() -> None:
@@ -54,25 +54,23 @@ def measure_groups(groups: Sequence[str], extent: Extent) -> tuple[list[report.R
             contenders = [contender for contender in CONTENDERS if contender.group == group]
             samples: dict[tuple[Contender, str, int], list[Sample]] = defaultdict(list)
             with store_for(group) as store:
-                for contender in _in_turn(contenders, extent.rounds):
-                    if contender.title in left_out:
-                        continue
-                    try:
-                        found = measure(contender, store, load, extent)
-                    except Exception as error:  # noqa: BLE001 - one that does not run is no reason not to measure others
-                        left_out[contender.title] = report.explained(error)
-                        continue
-                    for (route, connections), sample in found.items():
-                        samples[contender, route, connections].append(sample)
+                for in_turn in _in_turn(contenders, extent.rounds):
+                    running = [contender for contender in in_turn if contender.title not in left_out]
+                    for contender, found in measure_side_by_side(running, store, load, extent).items():
+                        if isinstance(found, Exception):
+                            left_out[contender.title] = report.explained(found)
+                            continue
+                        for (route, connections), sample in found.items():
+                            samples[contender, route, connections].append(sample)
             rows += [report.Row.of(*key, found) for key, found in samples.items()]
     return rows, left_out
 
 
-def _in_turn(contenders: Sequence[Contender], rounds: int) -> Iterator[Contender]:
+def _in_turn(contenders: Sequence[Contender], rounds: int) -> Iterator[Sequence[Contender]]:
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}: {contenders[0].group}", file=sys.stderr)
         # Each round in the other direction, so that nobody always comes first.
-        yield from contenders if number % 2 == 0 else reversed(contenders)
+        yield contenders if number % 2 == 0 else contenders[::-1]
 
 
 def _arguments() -> argparse.Namespace:
