@@ -32,7 +32,7 @@ from tornado_session import (
 from tornado_session.cookies import encoding
 from tornado_session.cookies.chunking import ChunkedCookie
 
-_SECRET: Final = "of the benchmark only"
+SECRET: Final = "of the benchmark only"
 _REPEATS: Final = 15
 _SECONDS_PER_REPEAT: Final = 0.02
 _IMPORTS: Final = 15
@@ -96,7 +96,7 @@ def _sealing() -> dict[str, Callable[[], Any]]:
 
 def _sealing_of(size: int) -> dict[str, Callable[[], Any]]:
     data = os.urandom(size)
-    protector = KeyRing.from_cookie_secret(_SECRET).protector("benchmark")
+    protector = KeyRing.from_cookie_secret(SECRET).protector("benchmark")
     cipher = AESGCM(os.urandom(32))
     text = encoding.encode(protector.protect(data))
     nonce = os.urandom(12)
@@ -136,20 +136,20 @@ async def _cache_floors() -> dict[str, Callable[[], Awaitable[Any]]]:
 
 async def _handler_floors() -> dict[str, Callable[[], Awaitable[Any]]]:
     """Handlers without a server: what a request costs beside Tornado's own parsing and sending."""
-    application = Application([], **session_settings(cache=MemoryCache(), cookie_secret=_SECRET))
-    session_cookie = await _answered(Start, application, "")
-    temp_cookie = await _answered(SetTempData, application, "")
+    application = Application([], **session_settings(cache=MemoryCache(), cookie_secret=SECRET))
+    session_cookie = await answered(Start, application, "")
+    temp_cookie = await answered(SetTempData, application, "")
     return {
-        "handler alone, a cookie in the request": lambda: _answered(Bare, application, session_cookie),
-        "handler, no session": lambda: _answered(Untouched, application, ""),
-        "handler, session read": lambda: _answered(Read, application, session_cookie),
-        "handler, session written": lambda: _answered(Written, application, session_cookie),
-        "handler, TempData of 300 B set": lambda: _answered(SetTempData, application, ""),
-        "handler, TempData of 300 B read": lambda: _answered(ReadTempData, application, temp_cookie),
+        "handler alone, a cookie in the request": lambda: answered(Bare, application, session_cookie),
+        "handler, no session": lambda: answered(Untouched, application, ""),
+        "handler, session read": lambda: answered(Read, application, session_cookie),
+        "handler, session written": lambda: answered(Written, application, session_cookie),
+        "handler, TempData of 300 B set": lambda: answered(SetTempData, application, ""),
+        "handler, TempData of 300 B read": lambda: answered(ReadTempData, application, temp_cookie),
     }
 
 
-async def _answered(handler: type[RequestHandler], application: Application, cookie: str) -> str:
+async def answered(handler: type[RequestHandler], application: Application, cookie: str) -> str:
     """Run a handler as Tornado's router would, until its response is complete; return the cookies that it set."""
     connection = _Connection()
     headers = HTTPHeaders({"Host": "127.0.0.1", **({"Cookie": cookie} if cookie else {})})

@@ -208,6 +208,7 @@ class Sessions:
 
 async def _passed_on(coroutine: Coroutine[Any, Any, None], waiting: "asyncio.Future[None]", tasks: set[object]) -> None:
     """Tell whoever waits how the coroutine ended: here, for a callback of the task would cost a turn of the loop."""
+    task = asyncio.current_task()
     try:
         await coroutine
     except asyncio.CancelledError:
@@ -221,7 +222,7 @@ async def _passed_on(coroutine: Coroutine[Any, Any, None], waiting: "asyncio.Fut
         if not waiting.done():
             waiting.set_result(None)
     finally:
-        tasks.discard(asyncio.current_task())
+        tasks.discard(task)
 
 
 def _keys_from(cookie_secret: Secret | Mapping[int, Secret] | None, key_version: int | None) -> KeyRing:

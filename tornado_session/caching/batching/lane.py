@@ -219,7 +219,7 @@ class Lane:
 class _Batch:
     """Calls that are in flight together, in a task of their own: no caller's end may end it."""
 
-    __slots__ = ("_callers", "_calls", "_lane", "_task")
+    __slots__ = ("_callers", "_calls", "_lane", "_sending", "_task")
 
     def __init__(self, lane: Lane, calls: list[Waiting]) -> None:
         self._lane = lane
@@ -227,11 +227,11 @@ class _Batch:
         self._callers = len(calls)
         for waiting in calls:
             waiting.batch = self
+        self._sending = lane.send([waiting.call for waiting in calls])
         # The context is empty: one request's time limit or trace must not become that of its neighbours.
-        sending = lane.send([waiting.call for waiting in calls])
-        self._task = asyncio.get_running_loop().create_task(sending, context=Context())
-        # A callback, since a task that is cancelled before its first step runs no line of its coroutine.
-        self._task.add_done_callback(self._landed)
+        self._task = asyncio.get_running_loop().create_task(self._send(), context=Context())
+        # A task that is cancelled before its first step runs no line of its coroutine.
+        self._task.add_done_callback(self._never_began)
 
     def lose_caller(self) -> None:
         """A caller was cancelled: cancel the command when nobody waits for it any more, if that may be done."""
@@ -239,27 +239,34 @@ class _Batch:
         if not self._callers and self._lane.cancels:
             self._task.cancel()
 
-    def _landed(self, task: asyncio.Task[Sequence[Any]]) -> None:
-        error = self._error(task)
-        if error is None:
-            self._answer(task.result())
-        else:
+    async def _send(self) -> None:
+        # From here on without the callback: its turn of the loop would be one more to wait for.
+        self._task.remove_done_callback(self._never_began)
+        try:
+            self._answer(await self._sending)
+        except Exception as error:  # noqa: BLE001 - it is the callers'
             self._fail(error)
+        except BaseException:
+            self._fail(_cancelled())
+            raise
+        finally:
+            self._landed()
+
+    def _never_began(self, _: asyncio.Task[None]) -> None:
+        self._sending.close()
+        self._fail(_cancelled())
+        self._landed()
+
+    def _landed(self) -> None:
         turns = self._lane.turns
         for waiting in self._calls:
             for next_one in turns.leave(waiting.key):
                 next_one.begin_turn()
         self._lane.batch_landed(len(self._calls))
 
-    def _error(self, task: asyncio.Task[Sequence[Any]]) -> BaseException | None:
-        if task.cancelled():
-            return CacheError("the command was cancelled before it had an answer")
-        error = task.exception()
-        if error is None and len(task.result()) != len(self._calls):
-            return RuntimeError(f"{len(self._calls)} calls were sent, but {len(task.result())} results came back")
-        return error
-
     def _answer(self, results: Sequence[Any]) -> None:
+        if len(results) != len(self._calls):
+            raise RuntimeError(f"{len(self._calls)} calls were sent, but {len(results)} results came back")
         for waiting, result in zip(self._calls, results, strict=True):
             future = waiting.future
             if future.done():
@@ -269,13 +276,17 @@ class _Batch:
             else:
                 future.set_result(result)
 
-    def _fail(self, error: BaseException) -> None:
+    def _fail(self, error: Exception) -> None:
         for waiting in self._calls:
             if not waiting.future.done():
                 waiting.future.set_exception(_copied(error))
 
 
-def _copied(error: BaseException) -> BaseException:
+def _cancelled() -> CacheError:
+    return CacheError("the command was cancelled before it had an answer")
+
+
+def _copied(error: Exception) -> Exception:
     """An error of the caller's own: one that several tasks raise would gather all their tracebacks."""
     try:
         own = copy.copy(error)
