@@ -299,8 +299,9 @@ class Session(SessionState):
         """Do as ``when_unavailable`` says when loading the session for a request has raised ``error``."""
         if self._options.when_unavailable == "fail":
             raise SessionUnavailableError(f"The session could not be loaded: {error}") from error
-        message = f"A session could not be loaded and reads as empty: {_described(error)}"
-        self._store.log.warning(logger, "unavailable", message)
+        self._store.log.warning(
+            logger, "unavailable", f"A session could not be loaded and reads as empty: {_described(error)}"
+        )
 
     def _close(self) -> Coroutine[Any, Any, None] | None:
         """Refuse all further writes, which could not be part of the response, and begin to store those there were."""
