@@ -49,6 +49,20 @@ async def test_each_of_many_waits_has_the_whole_limit_and_those_that_end_before_
     assert all(0.059 <= end < 1 for end in ends), ends
 
 
+async def test_waits_share_one_timer_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    deadline, loop, timers = Deadline(timedelta(seconds=5)), asyncio.get_running_loop(), []
+    call_at = loop.call_at
+    monkeypatch.setattr(loop, "call_at", lambda *args, **options: timers.append(args) or call_at(*args, **options))
+
+    async def at_once() -> None:
+        pass
+
+    for _ in range(3):
+        await asyncio.gather(*(deadline.within(at_once()) for _ in range(10)))
+
+    assert len(timers) == 1
+
+
 async def test_a_cancellation_by_others_is_no_timeout() -> None:
     task = asyncio.create_task(Deadline(timedelta(seconds=5)).within(asyncio.sleep(10)))
     await asyncio.sleep(0)

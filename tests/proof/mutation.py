@@ -66,6 +66,7 @@ GROUPS: dict[str, tuple[list[str], list[str]]] = {
     "session": (["values.py", "session_state.py", "session.py"], SESSION_TESTS),
     "handler": (["handler.py"], SESSION_TESTS),
     "exchange": (["exchange.py"], SESSION_TESTS),
+    "deadline": (["deadline.py"], ["tests/test_deadline.py", "tests/test_failures.py"]),
     "store": (["merge.py", "record.py", "session_cookie.py", "store.py", "turns.py"], SESSION_TESTS),
 }
 """The modules of each group, and the tests that are to notice what is wrong in them."""
