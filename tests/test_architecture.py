@@ -22,7 +22,7 @@ DRIVERS = set().union(*DRIVERS_OF.values())
 # A module may import what stands on a lower line, and of its own line only what belongs to the same name or folder.
 # "caching" is the whole folder; the first entry that a module's name begins with counts.
 FLOORS = [
-    ["errors", "items", "logs", "turns"],
+    ["errors", "items", "logs", "loops", "turns"],
     ["deadline", "serializer", "cookies", "protection", "caching"],
     ["merge", "options", "record", "session_cookie"],
     ["values", "store", "temp_data"],

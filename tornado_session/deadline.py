@@ -6,11 +6,11 @@ from collections.abc import Coroutine, Generator
 from datetime import timedelta
 from types import coroutine as generator_coroutine
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 import msgspec
 
 from tornado_session.errors import CacheTimeoutError
+from tornado_session.loops import PerLoop
 
 T = TypeVar("T")
 
@@ -25,14 +25,14 @@ class Deadline:
     def __init__(self, limit: timedelta) -> None:
         self._limit = limit
         self._seconds = limit.total_seconds()
-        self._lines: WeakKeyDictionary[asyncio.AbstractEventLoop, _Line] = WeakKeyDictionary()
+        self._lines = PerLoop(_Line)
 
     async def within(self, awaited: Coroutine[Any, Any, T]) -> T:
         """Await a coroutine for at most the limit; raises ``CacheTimeoutError`` when that is over."""
         task = asyncio.current_task()
         assert task is not None
         loop = task.get_loop()
-        line = self._lines.get(loop) or self._new_line(loop)
+        line = self._lines.of(loop)
         wait = _Wait(task, loop.time() + self._seconds, task.cancelling())
         line.waits.append(wait)
         if not line.is_watched:
@@ -46,14 +46,6 @@ class Deadline:
             raise
         line.end(wait, task)
         return result
-
-    def _new_line(self, loop: asyncio.AbstractEventLoop) -> "_Line":
-        # The tasks of a loop that was closed amid its work would keep it here.
-        for known in list(self._lines):
-            if known.is_closed():
-                del self._lines[known]
-        line = self._lines[loop] = _Line()
-        return line
 
 
 class _Wait(msgspec.Struct):

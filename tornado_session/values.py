@@ -92,9 +92,7 @@ class SessionValues(MutableMapping[str, Any]):
         return len(self._values)
 
     def __contains__(self, key: object) -> bool:
-        self._is_touched = True
-        if not self._is_loaded:
-            self._before_read()
+        self._before_read()
         return key in self._values
 
     @overload

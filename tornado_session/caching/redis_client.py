@@ -3,11 +3,12 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Sequence
+from functools import partial
 from typing import Any, Final, Protocol, TypeAlias
-from weakref import WeakKeyDictionary
 
 from tornado_session.caching.redis_scripts import Call, Command, Run, groups_of, replies_of, run_of
 from tornado_session.errors import CacheError, CacheTimeoutError, ConfigurationError
+from tornado_session.loops import PerLoop
 
 Reply: TypeAlias = Any
 """``bytes``, ``int``, ``None``, a list of them, or the error in their place."""
@@ -43,7 +44,7 @@ class ScriptRunner:
                 f"redis.asyncio.Redis.from_url(...), but this is {type(client).__module__}.{type(client).__qualname__}"
             )
         self._client = client
-        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+        self._turns = PerLoop(partial(asyncio.Semaphore, _IN_FLIGHT))
         self.is_cluster = hasattr(client, "get_node_from_key")
         """Whether the client itself sends every command to the node that has its keys."""
         self.is_one_slot = not (self.is_cluster or sharded)
@@ -116,11 +117,7 @@ class ScriptRunner:
 
     async def _send_in_turn(self, command: Command) -> Reply:
         """Send a command when not too many are in flight: for more, a cluster's client has errors, not connections."""
-        loop = asyncio.get_running_loop()
-        turns = self._turns.get(loop)
-        if turns is None:
-            turns = self._turns[loop] = asyncio.Semaphore(_IN_FLIGHT)
-        async with turns:
+        async with self._turns.of(asyncio.get_running_loop()):
             return await self._send_one(command)
 
 

@@ -10,13 +10,12 @@ requests in it, and adds nothing to a quiet one: while nothing is in flight a ca
 """
 
 import asyncio
-import weakref
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 from tornado_session.caching.batching.lane import Lane, Limits, Traffic, Waiting
+from tornado_session.loops import PerLoop
 
 Call = TypeVar("Call")
 Result = TypeVar("Result")
@@ -52,8 +51,7 @@ class Batcher:
     ) -> None:
         self._limits = Limits(max_calls, max_bytes, max_wait.total_seconds(), cancels)
         self._patience = None if patience is None else patience.total_seconds()
-        self._traffics: WeakKeyDictionary[asyncio.AbstractEventLoop, Traffic] = WeakKeyDictionary()
-        self._last: tuple[Callable[[], asyncio.AbstractEventLoop | None], Traffic] = (_no_loop, Traffic())
+        self._traffics = PerLoop(Traffic)
 
     async def run(
         self,
@@ -70,11 +68,7 @@ class Batcher:
         raised by that caller alone. What ``send`` itself raises, every caller of the batch raises, each its own copy.
         Keys are unique within a batch, except for shared calls. ``size`` is what the call adds to a command, in bytes.
         """
-        loop = asyncio.get_running_loop()
-        # Most batchers know one loop only, and looking it up in the dictionary of all takes ten times as long.
-        last, traffic = self._last
-        if last() is not loop:
-            traffic = self._other_traffic(loop)
+        traffic = self._traffics.of(asyncio.get_running_loop())
         lane = traffic.lanes.get(send)
         if lane is None:
             lane = traffic.lanes[send] = Lane(send, traffic, self._limits)
@@ -93,17 +87,3 @@ class Batcher:
             waiting.abandon()
             raise
         return result
-
-    def _other_traffic(self, loop: asyncio.AbstractEventLoop) -> Traffic:
-        # A loop that was closed amid its work left futures behind, which keep it in the dictionary.
-        for known in self._traffics.keyrefs():
-            other = known()
-            if other is not None and other.is_closed():
-                self._traffics.pop(other, None)
-        traffic = self._traffics.setdefault(loop, Traffic())
-        self._last = weakref.ref(loop), traffic
-        return traffic
-
-
-def _no_loop() -> None:
-    """What is asked before the first call."""

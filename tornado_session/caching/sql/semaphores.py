@@ -1,7 +1,9 @@
 """LoopSemaphores: so many at once and the others in order, on whichever event loop they run."""
 
 import asyncio
-from weakref import WeakKeyDictionary
+from functools import partial
+
+from tornado_session.loops import PerLoop
 
 
 class LoopSemaphores:
@@ -12,13 +14,8 @@ class LoopSemaphores:
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+        self._semaphores = PerLoop(partial(asyncio.Semaphore, limit))
 
     def __call__(self) -> asyncio.Semaphore:
         """The semaphore of the running loop."""
-        loop = asyncio.get_running_loop()
-        semaphore = self._semaphores.get(loop)
-        if semaphore is None:
-            semaphore = self._semaphores[loop] = asyncio.Semaphore(self._limit)
-        return semaphore
+        return self._semaphores.of(asyncio.get_running_loop())
