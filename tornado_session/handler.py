@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import ref
@@ -298,20 +298,16 @@ class SessionMixin(_Handler):
         if temp_data is not None and not exchange.is_temp_data_done:
             self._save_temp_data()
         lines = exchange.cookie_lines()
-        if lines:
-            self._add_cookies(lines)
-        if lines or exchange.session._is_touched or (temp_data is not None and temp_data.is_touched):
-            headers["Vary"] = with_vary(headers["Vary"]) if "Vary" in headers else "Cookie"
-
-    def _add_cookies(self, lines: Collection[str]) -> None:
-        headers = self._headers
         for line in lines:
             if "Set-Cookie" in headers:
                 headers.add("Set-Cookie", line)
             else:
                 headers["Set-Cookie"] = line  # As add() does, but for the check that the line has passed before.
-        has_other = "Cache-Control" in headers
-        headers["Cache-Control"] = with_no_store(headers["Cache-Control"]) if has_other else "no-store"
+        if lines or exchange.session._is_touched or (temp_data is not None and temp_data.is_touched):
+            headers["Vary"] = with_vary(headers["Vary"]) if "Vary" in headers else "Cookie"
+        if lines:
+            has_other = "Cache-Control" in headers
+            headers["Cache-Control"] = with_no_store(headers["Cache-Control"]) if has_other else "no-store"
 
     @staticmethod
     def _done() -> "asyncio.Future[None]":
