@@ -7,6 +7,7 @@ from functools import partial
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tornado_session.caching.batching import Batcher
 from tornado_session.caching.contract import (
     CacheEntry,
     CacheEntryOptions,
@@ -53,6 +54,9 @@ class SQLCache(DistributedCache):
     Expiry goes by the database's clock alone, to the microsecond (SQLite: millisecond), and never early. Values may be
     as large as the database takes; MariaDB and MySQL take up to ``max_allowed_packet``.
 
+    While a reading is under way, those of parallel requests gather and are made together, as one statement, and one
+    more where expiries slide. Writes go one by one.
+
     A deadlock or a serialization failure is tried again a few times. When a connection breaks, a reading is tried once
     more; a write raises ``CacheError``, for it may have been applied.
 
@@ -73,6 +77,7 @@ class SQLCache(DistributedCache):
         self._dialect = choose_dialect(engine, self._table)
         self._database = Database(engine, self._dialect, max_connections or self._dialect.max_connections)
         self._sweeper = Sweeper(self._database, self._dialect, sweep_interval)
+        self._batcher = Batcher()
         self._is_ready = False
         self._creation = LoopSemaphores(1)
 
@@ -86,9 +91,8 @@ class SQLCache(DistributedCache):
         self._is_ready = True
 
     async def get(self, key: str, *, refresh: bool = True) -> CacheEntry | None:
-        at = self._encode(key)
-        read = calls.read_and_slide if refresh else calls.read
-        return await self._run(partial(read, self._dialect, at), repeatable=True)
+        read = calls.Read(self._encode(key), refresh)
+        return await self._batcher.run(self._read, read, key=key, shared=True)
 
     async def set(self, key: str, value: bytes, options: CacheEntryOptions) -> int:
         version = await self._write(partial(calls.write, self._dialect, self._dialect.set), key, value, options)
@@ -124,6 +128,13 @@ class SQLCache(DistributedCache):
             if len(page) < PAGE:
                 return
             after = encode_key(page[-1][0], self._dialect)
+
+    async def _read(self, reads: list[calls.Read]) -> list[CacheEntry | None]:
+        if len(reads) > 1:
+            return await self._run(partial(calls.read_many, self._dialect, reads), repeatable=True)
+        (read,) = reads
+        work = calls.read_and_slide if read.slides else calls.read
+        return [await self._run(partial(work, self._dialect, read.at), repeatable=True)]
 
     def _encode(self, key: str) -> bytes:
         check_key(key)

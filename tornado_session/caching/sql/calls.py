@@ -5,6 +5,7 @@
     statements      PostgreSQL          SQLite, SQL Server    MariaDB, MySQL
     get             1                   1, 2 when it slides   1, 2 when it slides
     get, no slide   1                   1                     1
+    several gets    1, 2 when one slides
     set, replace    1                   1                     1
     add             1                   1                     1, 2 when the key is taken, 3 by an expired entry
     refresh         1, 2 when it does not slide
@@ -12,9 +13,10 @@
     find            1 for 50 entries
 """
 
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Executable
+from sqlalchemy import Connection, Executable, Row
 from sqlalchemy.exc import IntegrityError
 
 from tornado_session.caching.contract import CacheEntry
@@ -23,6 +25,13 @@ from tornado_session.caching.sql.rows import Parameters, decode_key, entry
 
 ATTEMPTS: Final = 5
 """How often ``add`` tries to insert while others add, remove and sweep the same key."""
+
+
+class Read(NamedTuple):
+    """An entry to be read, and whether that slides its expiry."""
+
+    at: bytes
+    slides: bool
 
 
 def read(dialect: Dialect, at: bytes, connection: Connection) -> CacheEntry | None:
@@ -53,6 +62,29 @@ def _read_then_slide(dialect: Dialect, at: bytes, connection: Connection) -> Cac
         return entry(row.value, row.version, row.expires, row.refreshed)
     write(dialect, dialect.slide, {"at": at}, connection)
     return entry(row.value, row.version, row.renewed, row.now)
+
+
+def read_many(dialect: Dialect, reads: Sequence[Read], connection: Connection) -> list[CacheEntry | None]:
+    """Read entries together, and slide those that are to slide and due."""
+    rows = {bytes(row.key): row for row in connection.execute(dialect.read_many, _among(read.at for read in reads))}
+    sliding = {read.at for read in reads if read.slides and read.at in rows and rows[read.at].due}
+    if sliding:
+        write(dialect, dialect.slide_many, _among(sliding), connection)
+    return [_entry(rows.get(read.at), slid=read.at in sliding) for read in reads]
+
+
+def _among(keys: Iterable[bytes]) -> Parameters:
+    # A database understands a statement once and knows it again, but only with the same number of parameters. So there
+    # are two, four, eight and so on: the last key stands in for those that are missing.
+    known = sorted(set(keys))
+    missing = 2 ** (len(known) - 1).bit_length() - len(known)
+    return {"keys": known + known[-1:] * missing}
+
+
+def _entry(row: Row[Any] | None, *, slid: bool) -> CacheEntry | None:
+    if row is None:
+        return None
+    return entry(row.value, row.version, row.renewed if slid else row.expires, row.now if slid else row.refreshed)
 
 
 def slide(dialect: Dialect, at: bytes, connection: Connection) -> bool:

@@ -42,6 +42,7 @@ class Dialect(ABC):
         data   value    interval  refresh_interval     longest   relative
         fresh  version  label     tag                  lifetime  from now to the first end, absolute left aside
         seen   the version to be replaced              after     the last key of the page before
+        keys   several keys
     """
 
     clock: ClassVar[str]
@@ -73,6 +74,7 @@ class Dialect(ABC):
         column = table.c
         live = or_(column.expires.is_(None), column.expires > self.now)
         named = column.key == self.parameter("at")
+        among = column.key.in_(bindparam("keys", type_=column.key.type, expanding=True))
         self.entry = (column.value, column.version, column.expires, column.refreshed)
         self.live: ColumnElement[bool] = live
         self.due = and_(column.sliding.is_not(None), column.refreshed + column.refresh_interval <= self.now)
@@ -82,7 +84,9 @@ class Dialect(ABC):
         self.tell_live = select(_flag(live)).where(named)
         self.read = select(*self.entry).where(named, live)
         self.read_due = self._read_due().where(named, live)
+        self.read_many = self._read_due().add_columns(column.key).where(among, live)
         self.slide = self._slide().where(named, live)
+        self.slide_many = self._slide_many(among)
         self.slide_returning = self.slide.returning(*self.entry) if has_returning else None
         self.replace = self._write().where(named, live, self.not_past)
         self.replace_seen = self.replace.where(column.version == self.parameter("seen"))
@@ -161,6 +165,9 @@ class Dialect(ABC):
 
     def _slide(self) -> Update:
         return update(self.table).where(self.due).values(expires=self.renewed(), refreshed=self.now)
+
+    def _slide_many(self, among: ColumnElement[bool]) -> Update:
+        return self._slide().where(among, self.live)
 
     def _write(self) -> Update:
         return update(self.table).values(self.columns())

@@ -9,6 +9,7 @@ from sqlalchemy import (
     PoolProxiedConnection,
     Select,
     Table,
+    Update,
     delete,
     exists,
     func,
@@ -54,6 +55,14 @@ class PostgreSQL(OnConflictDialect):
         slid = self.slide.returning(*self.entry).cte("slid")
         unchanged = self.read.where(~exists(select(slid.c.version)))
         return select(select(slid).union_all(unchanged).subquery("entry"))
+
+    def _slide_many(self, among: ColumnElement[bool]) -> Update:
+        # Whoever has locked a row is about to slide, write or remove it, and needs no help; and those who never wait
+        # for each other can neither deadlock nor be held up, all of them, by the one row that is locked for long.
+        column = self.table.c
+        due = select(column.key).where(among, self.live, self.due)
+        free = due.with_for_update(skip_locked=True).cte("free")
+        return self._slide().where(column.key.in_(select(free.c.key)))
 
     def _sweep(self) -> Executable:
         # Only a time that stands still during the statement can be looked up in the index.
