@@ -17,7 +17,8 @@ from tests.caching.sql.databases import (
     on_every_driver,
 )
 from tornado_session.caching.contract import CacheEntry, CacheEntryOptions
-from tornado_session.caching.sql import SQLCache
+from tornado_session.caching.sql import SQLCache, create_cache_engine
+from tornado_session.errors import CacheTimeoutError
 
 SLIDING = CacheEntryOptions(sliding=timedelta(minutes=20))
 THROTTLED = CacheEntryOptions(sliding=timedelta(minutes=20), refresh_interval=timedelta(minutes=5))
@@ -120,6 +121,23 @@ async def test_a_row_that_is_locked_holds_up_none_of_the_others(database: Databa
         await connection.rollback()
 
     assert None not in found
+
+
+@on(SQLITE)
+@asynchronous
+async def test_a_slide_that_fails_fails_none_that_do_not_slide(database: Database) -> None:
+    cache = SQLCache(database.engine(create_cache_engine, connect_args={"timeout": 0.1}), database.table)
+    for key in KEYS:
+        await cache.set(key, key.encode(), SLIDING if key == KEYS[5] else THROTTLED)
+    engine = database.engine()
+
+    async with engine.connect() as connection:
+        await connection.exec_driver_sql("BEGIN IMMEDIATE")
+        found = await asyncio.gather(*map(cache.get, KEYS), return_exceptions=True)
+        await connection.rollback()
+
+    assert isinstance(found.pop(5), CacheTimeoutError)
+    assert all(isinstance(entry, CacheEntry) for entry in found)
 
 
 @on_every_database

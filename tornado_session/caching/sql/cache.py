@@ -1,6 +1,6 @@
 """SQLCache: entries in a table of SQLite, PostgreSQL, MariaDB, MySQL or SQL Server."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -129,7 +129,7 @@ class SQLCache(DistributedCache):
                 return
             after = encode_key(page[-1][0], self._dialect)
 
-    async def _read(self, reads: list[calls.Read]) -> list[CacheEntry | None]:
+    async def _read(self, reads: list[calls.Read]) -> Sequence[CacheEntry | CacheError | None]:
         if len(reads) > 1:
             return await self._run(partial(calls.read_many, self._dialect, reads), repeatable=True)
         (read,) = reads

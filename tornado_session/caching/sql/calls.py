@@ -21,7 +21,9 @@ from sqlalchemy.exc import IntegrityError
 
 from tornado_session.caching.contract import CacheEntry
 from tornado_session.caching.sql.dialect import Dialect
+from tornado_session.caching.sql.failures import Failure, Kind
 from tornado_session.caching.sql.rows import Parameters, decode_key, entry
+from tornado_session.errors import CacheError
 
 ATTEMPTS: Final = 5
 """How often ``add`` tries to insert while others add, remove and sweep the same key."""
@@ -64,13 +66,27 @@ def _read_then_slide(dialect: Dialect, at: bytes, connection: Connection) -> Cac
     return entry(row.value, row.version, row.renewed, row.now)
 
 
-def read_many(dialect: Dialect, reads: Sequence[Read], connection: Connection) -> list[CacheEntry | None]:
-    """Read entries together, and slide those that are to slide and due."""
+def read_many(dialect: Dialect, reads: Sequence[Read], connection: Connection) -> list[CacheEntry | CacheError | None]:
+    """Read entries together, and slide those that are to slide and due; only they fail if that fails."""
     rows = {bytes(row.key): row for row in connection.execute(dialect.read_many, _among(read.at for read in reads))}
     sliding = {read.at for read in reads if read.slides and read.at in rows and rows[read.at].due}
-    if sliding:
-        write(dialect, dialect.slide_many, _among(sliding), connection)
-    return [_entry(rows.get(read.at), slid=read.at in sliding) for read in reads]
+    failure = _slide_many(dialect, sliding, connection) if sliding else None
+    return [
+        failure.error() if failure and read.at in sliding else _entry(rows.get(read.at), slid=read.at in sliding)
+        for read in reads
+    ]
+
+
+def _slide_many(dialect: Dialect, keys: Iterable[bytes], connection: Connection) -> Failure | None:
+    """Slide entries that are due; tell why they could not be slid, unless all is worth being tried again."""
+    try:
+        write(dialect, dialect.slide_many, _among(keys), connection)
+    except Exception as error:
+        failure = Failure(error)
+        if failure.kind in (Kind.CONFLICT, Kind.LOST):
+            raise
+        return failure
+    return None
 
 
 def _among(keys: Iterable[bytes]) -> Parameters:
