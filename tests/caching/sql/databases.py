@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tests.services import require
@@ -113,6 +113,17 @@ async def _run(test: Callable[..., Coroutine[Any, Any, None]], args: Any, fixtur
         for fixture in fixtures.values():
             if isinstance(fixture, Database):
                 await fixture.close()
+
+
+def executed_by(engine: AsyncEngine) -> list[str]:
+    """The statements that an engine executes from now on; the list grows."""
+    executed: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        executed.append(statement)
+
+    event.listen(engine.sync_engine, "before_cursor_execute", note)
+    return executed
 
 
 def check_driver(kind: Kind) -> None:

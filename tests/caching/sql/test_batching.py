@@ -2,9 +2,6 @@
 
 import asyncio
 from datetime import timedelta
-from typing import Any
-
-from sqlalchemy import event
 
 from tests.caching.sql.databases import (
     ASYNCMY,
@@ -12,6 +9,7 @@ from tests.caching.sql.databases import (
     SQLITE,
     Database,
     asynchronous,
+    executed_by,
     on,
     on_every_database,
     on_every_driver,
@@ -42,7 +40,7 @@ async def test_parallel_readings_each_find_their_own(database: Database) -> None
 @asynchronous
 async def test_what_gathers_while_a_reading_is_under_way_is_one_statement(database: Database) -> None:
     cache = await _filled(database, THROTTLED)
-    statements = _statements(cache)
+    statements = executed_by(database.engines[0])
 
     await asyncio.gather(*map(cache.get, KEYS))
 
@@ -54,7 +52,7 @@ async def test_what_gathers_while_a_reading_is_under_way_is_one_statement(databa
 @asynchronous
 async def test_what_slides_together_is_one_statement_more(database: Database) -> None:
     cache = await _filled(database, SLIDING)
-    statements = _statements(cache)
+    statements = executed_by(database.engines[0])
 
     await asyncio.gather(*map(cache.get, KEYS))
 
@@ -81,7 +79,7 @@ async def test_only_who_asks_for_it_slides(database: Database) -> None:
 @asynchronous
 async def test_as_many_readings_as_there_may_be_take_few_different_statements(database: Database) -> None:
     cache = await _filled(database, THROTTLED)
-    statements = _statements(cache)
+    statements = executed_by(database.engines[0])
 
     for number in range(2, len(KEYS) + 1):
         await asyncio.gather(*map(cache.get, KEYS[:number]))
@@ -161,14 +159,3 @@ async def _filled(database: Database, options: CacheEntryOptions) -> SQLCache:
 async def _stored(cache: SQLCache) -> list[CacheEntry]:
     entries = [await cache.get(key, refresh=False) for key in KEYS]
     return [entry for entry in entries if entry is not None]
-
-
-def _statements(cache: SQLCache) -> list[str]:
-    """All that the cache's engine executes from now on."""
-    executed: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        executed.append(statement)
-
-    event.listen(cache._database._engine.sync_engine, "before_cursor_execute", note)
-    return executed

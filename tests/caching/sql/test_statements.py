@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert, text
+from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tests.caching.sql.databases import (
@@ -16,6 +16,7 @@ from tests.caching.sql.databases import (
     SQLITE,
     Database,
     asynchronous,
+    executed_by,
     on,
     on_every_database,
 )
@@ -34,15 +35,12 @@ class Statements:
     """Those that an engine has executed since the last look."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._executed: list[str] = []
-        event.listen(engine.sync_engine, "before_cursor_execute", self._note)
-
-    def _note(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        self._executed.append(statement.split(maxsplit=1)[0])
+        self._executed = executed_by(engine)
 
     def taken(self) -> list[str]:
-        executed, self._executed = self._executed, []
-        return executed
+        verbs = [statement.split(maxsplit=1)[0] for statement in self._executed]
+        self._executed.clear()
+        return verbs
 
 
 @pytest.fixture

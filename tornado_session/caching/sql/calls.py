@@ -60,10 +60,9 @@ def _read_then_slide(dialect: Dialect, at: bytes, connection: Connection) -> Cac
     if row is None:
         return None
     dialect.expects_slide = bool(row.due) and row.refresh_interval == 0
-    if not row.due:
-        return entry(row.value, row.version, row.expires, row.refreshed)
-    write(dialect, dialect.slide, {"at": at}, connection)
-    return entry(row.value, row.version, row.renewed, row.now)
+    if row.due:
+        write(dialect, dialect.slide, {"at": at}, connection)
+    return _entry(row, slid=bool(row.due))
 
 
 def read_many(dialect: Dialect, reads: Sequence[Read], connection: Connection) -> list[CacheEntry | CacheError | None]:
@@ -71,10 +70,8 @@ def read_many(dialect: Dialect, reads: Sequence[Read], connection: Connection) -
     rows = {bytes(row.key): row for row in connection.execute(dialect.read_many, _among(read.at for read in reads))}
     sliding = {read.at for read in reads if read.slides and read.at in rows and rows[read.at].due}
     failure = _slide_many(dialect, sliding, connection) if sliding else None
-    return [
-        failure.error() if failure and read.at in sliding else _entry(rows.get(read.at), slid=read.at in sliding)
-        for read in reads
-    ]
+    entries = {at: _entry(row, slid=at in sliding) for at, row in rows.items()}
+    return [failure.error() if failure and read.at in sliding else entries.get(read.at) for read in reads]
 
 
 def _slide_many(dialect: Dialect, keys: Iterable[bytes], connection: Connection) -> Failure | None:
@@ -97,9 +94,8 @@ def _among(keys: Iterable[bytes]) -> Parameters:
     return {"keys": known + known[-1:] * missing}
 
 
-def _entry(row: Row[Any] | None, *, slid: bool) -> CacheEntry | None:
-    if row is None:
-        return None
+def _entry(row: Row[Any], *, slid: bool) -> CacheEntry:
+    """The entry in a row of ``read_due`` or ``read_many``, as it is after it ``slid``."""
     return entry(row.value, row.version, row.renewed if slid else row.expires, row.now if slid else row.refreshed)
 
 
