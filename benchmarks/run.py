@@ -16,7 +16,7 @@ from benchmarks.process import LoadProcess
 from benchmarks.stores import store_for
 
 USUAL: Final = Extent(count=600, seconds=0.3, blocks=5, rounds=3)
-QUICK: Final = Extent(count=400, seconds=0.2, blocks=2, rounds=2)
+QUICK: Final = Extent(count=400, seconds=0.2, blocks=3, rounds=2)
 
 
 def main() -> None:
