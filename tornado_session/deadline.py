@@ -1,7 +1,6 @@
 """Waiting for the cache: for how long at most, and not at all where the cache never waits."""
 
 import asyncio
-from collections import deque
 from collections.abc import Coroutine, Generator
 from datetime import timedelta
 from types import coroutine as generator_coroutine
@@ -29,33 +28,40 @@ class Deadline:
 
     async def within(self, awaited: Coroutine[Any, Any, T]) -> T:
         """Await a coroutine for at most the limit; raises ``CacheTimeoutError`` when that is over."""
-        task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         assert task is not None
-        loop = task.get_loop()
         line = self._lines.of(loop)
         wait = _Wait(task, loop.time() + self._seconds, task.cancelling())
-        line.waits.append(wait)
+        line.waits[wait] = None
         if not line.is_watched:
             line.watch(loop, wait)
         try:
             result = await awaited
         except BaseException as error:
-            if line.end(wait, task) and isinstance(error, asyncio.CancelledError):
+            del line.waits[wait]
+            if wait.take_back() and isinstance(error, asyncio.CancelledError):
                 limit = f"{self._limit} (SessionOptions.io_timeout)"
                 raise CacheTimeoutError(f"the cache did not answer within {limit}") from None
             raise
-        line.end(wait, task)
+        del line.waits[wait]
+        if wait.is_over:
+            wait.take_back()
         return result
 
 
-class _Wait(msgspec.Struct):
+class _Wait(msgspec.Struct, eq=False):
     """One task that waits."""
 
-    task: "asyncio.Task[Any] | None"
+    task: "asyncio.Task[Any]"
     ends: float
     cancelling: int
     """How often others had cancelled the task before."""
     is_over: bool = False
+
+    def take_back(self) -> bool:
+        """Once the wait has ended: tell whether its deadline has cancelled the task, and nobody else."""
+        return self.is_over and self.task.uncancel() <= self.cancelling
 
 
 class _Line:
@@ -64,15 +70,8 @@ class _Line:
     __slots__ = ("is_watched", "waits")
 
     def __init__(self) -> None:
-        self.waits: deque[_Wait] = deque()
+        self.waits: dict[_Wait, None] = {}
         self.is_watched = False
-
-    def end(self, wait: _Wait, task: "asyncio.Task[Any]") -> bool:
-        """Let a task wait no longer; tell whether its deadline has cancelled it, and nobody else."""
-        wait.task = None
-        while self.waits and self.waits[0].task is None:
-            self.waits.popleft()
-        return wait.is_over and task.uncancel() <= wait.cancelling
 
     def watch(self, loop: asyncio.AbstractEventLoop, wait: _Wait) -> None:
         """See to it that the deadline of ``wait`` is kept, and that of those behind it."""
@@ -82,8 +81,8 @@ class _Line:
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         self.is_watched = False
-        for wait in self.waits:
-            if wait.task is None or wait.is_over:
+        for wait in tuple(self.waits):
+            if wait.is_over:
                 continue
             if loop.time() < wait.ends:
                 self.watch(loop, wait)

@@ -105,7 +105,8 @@ class RedisCache(DistributedCache):
         proof: tuple[bytes, ...] = ()
         for _ in range(_ATTEMPTS):
             try:
-                reply = await self._send(self._call(script, name, arguments, tag, proof), key, is_shared)
+                call = self._tagged(script, name, arguments, tag, proof) if tag else Call(script, (name,), arguments)
+                reply = await self._send(call, key, is_shared)
             except CrossSlotError:
                 continue
             if type(reply) is not list:
@@ -121,11 +122,9 @@ class RedisCache(DistributedCache):
         size = sum(map(len, call.arguments))
         return self._batcher.run(self._runner.call_all, call, key=key, shared=is_shared, size=size)
 
-    def _call(
+    def _tagged(
         self, script: Script, name: bytes, arguments: tuple[bytes, ...], tag: bytes, proof: tuple[bytes, ...]
     ) -> Call:
-        if not tag:
-            return Call(script, (name,), arguments)
         keys = (name, self._index_name(tag)) if self._runner.is_one_slot else (name,)
         return Call(script, keys, (*arguments, tag, *proof))
 

@@ -139,15 +139,17 @@ class Lane:
 
     def gather(self, waiting: Waiting) -> None:
         """Put a call whose turn has come into the next batch."""
-        if self._gathering and self._bytes + waiting.size > self._limits.bytes:
+        most_calls, most_bytes, longest_wait, _ = self._limits
+        if self._bytes + waiting.size > most_bytes and self._gathering:
             self._dispatch()
-        self._gathering.append(waiting)
         self._bytes += waiting.size
-        if len(self._gathering) >= self._limits.calls:
+        gathering = self._gathering
+        gathering.append(waiting)
+        if len(gathering) >= most_calls:
             self._dispatch()
         elif self._departure is None:
             loop = waiting.future.get_loop()
-            self._latest = loop.time() + self._limits.wait
+            self._latest = loop.time() + longest_wait
             if self.in_flight:
                 self._departure = loop.call_at(self._latest, self._dispatch)
             else:
@@ -258,9 +260,9 @@ class _Batch:
         self._landed()
 
     def _landed(self) -> None:
-        turns = self._lane.turns
+        leave = self._lane.turns.leave
         for waiting in self._calls:
-            for next_one in turns.leave(waiting.key):
+            for next_one in leave(waiting.key):
                 next_one.begin_turn()
         self._lane.batch_landed(len(self._calls))
 
