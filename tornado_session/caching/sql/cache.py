@@ -55,7 +55,8 @@ class SQLCache(DistributedCache):
     as large as the database takes; MariaDB and MySQL take up to ``max_allowed_packet``.
 
     While a reading is under way, those of parallel requests gather and are made together, as one statement, and one
-    more where expiries slide. Writes go one by one.
+    more where expiries slide. So are, on SQLite 3.35 and later and on PostgreSQL, writes over a known version, which
+    is what sessions that change are; all other writes go one by one.
 
     A deadlock or a serialization failure is tried again a few times. When a connection breaks, a reading is tried once
     more; a write raises ``CacheError``, for it may have been applied.
@@ -147,14 +148,30 @@ class SQLCache(DistributedCache):
         check_key(key)
         check_value(value)
         parameters = written(key, value, options, self._dialect)
+        met: int | None = None
         if seen is not None:
             parameters["seen"] = seen
-        if not await self._run(partial(write, parameters)):
+            met = await self._replace_among_others(key, parameters)
+        if met is None:
+            met = await self._run(partial(write, parameters))
+        if not met:
             await self._check_absolute(options)
             return None
         await self._sweeper.after_write()
         version: int = parameters["fresh"]
         return version
+
+    async def _replace_among_others(self, key: str, parameters: Parameters) -> int | None:
+        """Replace a row together with those of parallel callers; ``None``: it has to be done alone."""
+        if self._dialect.replace_many is None:
+            return None
+        return await self._batcher.run(self._replace, parameters, key=key, size=len(parameters["data"]))
+
+    async def _replace(self, rows: list[Parameters]) -> list[int | None]:
+        if len(rows) == 1:
+            return [await self._run(partial(calls.write, self._dialect, self._dialect.replace_seen, rows[0]))]
+        met = await self._run(partial(calls.replace_many, self._dialect, rows))
+        return [1 if row["at"] in met else None for row in rows]
 
     async def _check_absolute(self, options: CacheEntryOptions) -> None:
         """Find out whether nothing was written because the end is in the past, by the database's clock."""

@@ -7,6 +7,7 @@
     get, no slide   1                   1                     1
     several gets    1, 2 when one slides
     set, replace    1                   1                     1
+    several replace 1, 1 more for each that it leaves out     1 each, as on SQL Server
     add             1                   1                     1, 2 when the key is taken, 3 by an expired entry
     refresh         1, 2 when it does not slide
     remove          1                   1                     1
@@ -14,16 +15,18 @@
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Executable, Row
 from sqlalchemy.exc import IntegrityError
 
 from tornado_session.caching.contract import CacheEntry
-from tornado_session.caching.sql.dialect import Dialect
+from tornado_session.caching.sql.dialect import GIVEN, Dialect
 from tornado_session.caching.sql.failures import Failure, Kind
 from tornado_session.caching.sql.rows import Parameters, decode_key, entry
 from tornado_session.errors import CacheError
+
+T = TypeVar("T")
 
 ATTEMPTS: Final = 5
 """How often ``add`` tries to insert while others add, remove and sweep the same key."""
@@ -87,11 +90,14 @@ def _slide_many(dialect: Dialect, keys: Iterable[bytes], connection: Connection)
 
 
 def _among(keys: Iterable[bytes]) -> Parameters:
+    return {"keys": _filled_up(sorted(set(keys)))}
+
+
+def _filled_up(several: Sequence[T]) -> list[T]:
     # A database understands a statement once and knows it again, but only with the same number of parameters. So there
-    # are two, four, eight and so on: the last key stands in for those that are missing.
-    known = sorted(set(keys))
-    missing = 2 ** (len(known) - 1).bit_length() - len(known)
-    return {"keys": known + known[-1:] * missing}
+    # are two, four, eight and so on: the last one stands in for those that are missing.
+    missing = 2 ** (len(several) - 1).bit_length() - len(several)
+    return [*several, *several[-1:] * missing]
 
 
 def _entry(row: Row[Any], *, slid: bool) -> CacheEntry:
@@ -109,6 +115,26 @@ def write(dialect: Dialect, statement: Executable, parameters: Parameters, conne
     rows = connection.execute(statement, parameters).rowcount
     dialect.commit(connection)
     return rows
+
+
+def replace_many(dialect: Dialect, rows: Sequence[Parameters], connection: Connection) -> set[bytes]:
+    """Replace rows of known versions together, and return the keys of those that were.
+
+    Why others were not is for each of them to find out alone, and so it is when all fail for the sake of one.
+    """
+    assert dialect.replace_many is not None
+    # The smallest comes last, and stands in.
+    together = _filled_up(sorted(rows, key=lambda row: len(row["data"]), reverse=True))
+    parameters = {f"{name}{number}": row[name] for number, row in enumerate(together) for name in GIVEN}
+    try:
+        met = {bytes(key) for key in connection.execute(dialect.replace_many(len(together)), parameters).scalars()}
+        dialect.commit(connection)
+    except Exception as error:
+        if Failure(error).kind is not Kind.OTHER:
+            raise
+        connection.rollback()
+        return set()
+    return met
 
 
 def add(dialect: Dialect, parameters: Parameters, connection: Connection) -> int:

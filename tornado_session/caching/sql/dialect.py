@@ -1,7 +1,8 @@
 """Dialect: what SQLCache says to a database, as far as every database understands it."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Final
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, TypeAlias
 
 from sqlalchemy import (
     BigInteger,
@@ -23,6 +24,11 @@ from sqlalchemy import (
     select,
     update,
 )
+
+GIVEN: Final = ("at", "data", "fresh", "seen", "until", "idle", "longest", "lifetime", "interval", "label")
+"""The parameters of ``Dialect.replace_seen``."""
+Given: TypeAlias = Callable[[str], ColumnElement[Any]]
+"""Where a write finds what it is given, by the name of the parameter."""
 
 PAGE: Final = 50
 """How many entries of a tag are read at once."""
@@ -65,6 +71,11 @@ class Dialect(ABC):
     """Read an entry and slide it if that is due; where one statement cannot: ``read_due``, then ``slide``."""
     expects_slide: bool = False
     """Whether the last reading slid and the next will too, so that ``slide_returning`` is worth trying first."""
+    replace_many: Callable[[int], Executable] | None = None
+    """Gives the statement that does what ``replace_seen`` does to so many rows, and returns the keys of those it met.
+
+    The parameters of each row have its number behind their names. ``None`` where no statement can tell whom it met.
+    """
     add_takes_over: ClassVar[bool] = True
     """Whether ``add`` replaces an expired row; where it does not, a row in its way is an ``IntegrityError``."""
 
@@ -78,7 +89,7 @@ class Dialect(ABC):
         self.entry = (column.value, column.version, column.expires, column.refreshed)
         self.live: ColumnElement[bool] = live
         self.due = and_(column.sliding.is_not(None), column.refreshed + column.refresh_interval <= self.now)
-        self.not_past = or_(self.parameter("until").is_(None), self.parameter("until") > self.now)
+        self.not_past = self.is_not_past(self.parameter)
 
         self.tell_time = select(self.now)
         self.tell_live = select(_flag(live)).where(named)
@@ -125,23 +136,26 @@ class Dialect(ABC):
         columns = {"at": column.key, "after": column.key, "label": column.tag, "data": column.value}
         return bindparam(name, type_=columns[name].type if name in columns else BigInteger())
 
-    def columns(self) -> dict[str, ColumnElement[Any]]:
+    def columns(self, given: Given) -> dict[str, ColumnElement[Any]]:
         """What a write puts under each column but the key."""
-        until, lifetime, longest = (self.parameter(name) for name in ("until", "lifetime", "longest"))
         return {
-            "value": self.parameter("data"),
-            "version": self.parameter("fresh"),
-            "expires": self.earlier(until, self.now + lifetime),
-            "sliding": self.parameter("idle"),
-            "fixed_end": self.earlier(until, self.now + longest),
-            "refresh_interval": self.parameter("interval"),
+            "value": given("data"),
+            "version": given("fresh"),
+            "expires": self.earlier(given("until"), self.now + given("lifetime")),
+            "sliding": given("idle"),
+            "fixed_end": self.earlier(given("until"), self.now + given("longest")),
+            "refresh_interval": given("interval"),
             "refreshed": self.now,
-            "tag": self.parameter("label"),
+            "tag": given("label"),
         }
+
+    def is_not_past(self, given: Given) -> ColumnElement[bool]:
+        """Whether the absolute end of a write, if it has one, is to come by the server's clock."""
+        return or_(given("until").is_(None), given("until") > self.now)
 
     def new_row(self) -> Select[Any]:
         """The row that a write brings; none when its absolute end has passed by the server's clock."""
-        columns = {"key": self.parameter("at"), **self.columns()}
+        columns = {"key": self.parameter("at"), **self.columns(self.parameter)}
         return select(*(value.label(name) for name, value in columns.items())).where(self.not_past)
 
     def renewed(self) -> ColumnElement[int]:
@@ -170,7 +184,7 @@ class Dialect(ABC):
         return self._slide().where(among, self.live)
 
     def _write(self) -> Update:
-        return update(self.table).values(self.columns())
+        return update(self.table).values(self.columns(self.parameter))
 
     def _find(self) -> Select[Any]:
         column = self.table.c

@@ -30,7 +30,7 @@ class MySQL(Dialect):
         # name its columns, and MariaDB knows no other that MySQL knows.
         new = self.new_row().subquery("new")
         inserted = insert(self.table).from_select(new.c.keys(), new.select())
-        return inserted.on_duplicate_key_update({name: new.c[name] for name in self.columns()})
+        return inserted.on_duplicate_key_update({name: new.c[name] for name in self.columns(self.parameter)})
 
     def _add(self) -> Executable:
         row = self.new_row()

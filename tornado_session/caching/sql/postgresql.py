@@ -3,6 +3,7 @@
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     BigInteger,
     ColumnElement,
     Executable,
@@ -10,6 +11,7 @@ from sqlalchemy import (
     Select,
     Table,
     Update,
+    and_,
     delete,
     exists,
     func,
@@ -57,12 +59,22 @@ class PostgreSQL(OnConflictDialect):
         return select(select(slid).union_all(unchanged).subquery("entry"))
 
     def _slide_many(self, among: ColumnElement[bool]) -> Update:
-        # Whoever has locked a row is about to slide, write or remove it, and needs no help; and those who never wait
-        # for each other can neither deadlock nor be held up, all of them, by the one row that is locked for long.
-        column = self.table.c
-        due = select(column.key).where(among, self.live, self.due)
-        free = due.with_for_update(skip_locked=True).cte("free")
-        return self._slide().where(column.key.in_(select(free.c.key)))
+        # Whoever has locked a row is about to slide, write or remove it, and needs no help.
+        return self._slide().where(self._is_free(and_(among, self.live, self.due)))
+
+    def _replace_with(self, new: CTE) -> Update:
+        # What is left out is tried again alone, and waits alone.
+        return super()._replace_with(new).where(self._is_free(self.table.c.key.in_(select(new.c.at))))
+
+    def _is_free(self, condition: ColumnElement[bool]) -> ColumnElement[bool]:
+        """Lock the rows of a condition but those that are locked already, and tell whether a row is one of them.
+
+        Those who never wait for each other can neither deadlock nor be held up, all of them, by the one row that is
+        locked for long.
+        """
+        key = self.table.c.key
+        free = select(key).where(condition).with_for_update(skip_locked=True).cte("free")
+        return key.in_(select(free.c.key))
 
     def _sweep(self) -> Executable:
         # Only a time that stands still during the statement can be looked up in the index.

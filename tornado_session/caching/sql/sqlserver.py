@@ -47,7 +47,7 @@ class SQLServer(Dialect):
         dialect: Any = mssql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
         quote = dialect.identifier_preparer.quote
         new = self.new_row().compile(dialect=dialect)
-        key, *others = names = [quote(name) for name in ("key", *self.columns())]
+        key, *others = names = [quote(name) for name in ("key", *self.columns(self.parameter))]
         return text(
             f"MERGE INTO {dialect.identifier_preparer.format_table(self.table)} WITH (HOLDLOCK) AS kept "  # noqa: S608
             f"USING ({new}) AS new ON kept.{key} = new.{key} "
