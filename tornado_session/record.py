@@ -61,15 +61,14 @@ class RecordFormat:
     def loads(self, stored: bytes, cache_key: str) -> SessionRecord | None:
         """Read what ``dumps`` wrote; ``None`` for what does not count as a live session.
 
-        That is one stored in clear where encryption is asked for: whoever can write to the store could put it there.
-        Raises ``UnreadableRecordError`` for what is not understood.
+        That is the mark of one that has moved, and one stored in clear where encryption is asked for: whoever can write
+        to the store could put it there. Raises ``UnreadableRecordError`` for what is not understood.
         """
-        version, content = stored[:1], stored[1:]
-        if version == _PLAIN and self._protector is not None:
+        is_plain = stored[:1] == _PLAIN
+        if stored == MOVED or (is_plain and self._protector is not None):
             return None
         try:
-            if version != _PLAIN:
-                content = self._opened(version, content, cache_key)
+            content = stored[1:] if is_plain else self._opened(stored, cache_key)
             id_, created, owner, label, data = _decode(content)
             return SessionRecord(id_, created, owner, label, serializer.decode_dict(data), data)
         except ProtectionError as error:
@@ -78,10 +77,10 @@ class RecordFormat:
             # What the bytes say is not repeated: they are somebody's session.
             raise UnreadableRecordError("a stored session cannot be read: its parts are not those of one") from None
 
-    def _opened(self, version: bytes, content: bytes, cache_key: str) -> bytes:
-        if version == _ENCRYPTED:
-            return self._opener.unprotect(content, context=cache_key.encode())
+    def _opened(self, stored: bytes, cache_key: str) -> bytes:
+        if stored[:1] == _ENCRYPTED:
+            return self._opener.unprotect(stored[1:], context=cache_key.encode())
         raise UnreadableRecordError(
-            f"a stored session cannot be read: its format has version {version[0] if version else -1}, and this is a "
+            f"a stored session cannot be read: its format has version {stored[0] if stored else -1}, and this is a "
             f"version that reads {_PLAIN[0]} and {_ENCRYPTED[0]}"
         )

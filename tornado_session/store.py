@@ -85,8 +85,6 @@ class SessionStore:
 
     def live_record(self, cache_key: str, entry: CacheEntry) -> SessionRecord | None:
         """Read the live session that an entry holds, if it does; raises ``UnreadableRecordError``."""
-        if entry.value == MOVED:
-            return None
         record = self._format.loads(entry.value, cache_key)
         if record is not None and self.options.lifetime is not None and self.has_outlived(record):
             return None

@@ -1,6 +1,6 @@
 """RedisCache: sessions in Redis or Valkey, on one server or on a cluster."""
 
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any, Final, cast
 
 from tornado_session.caching.batching import Batcher
@@ -18,6 +18,8 @@ _ADD_MEMBER: Final = Script("entry", "tag_index", "add_member")
 
 _TAG: Final = b"tag:"
 _KEY: Final = b"key:"
+_READ_AND_SLIDE: Final = (b"read",)
+_ONLY_READ: Final = (b"peek",)
 _ATTEMPTS: Final = 5
 _VERSIONS: Final = range(1, 2**64)
 
@@ -52,7 +54,11 @@ class RedisCache(DistributedCache):
 
     async def get(self, key: str, *, refresh: bool = True) -> CacheEntry | None:
         check_key(key)
-        stored = await self._run(READ, key, b"read" if refresh else b"peek", is_shared=True)
+        asked = _READ_AND_SLIDE if refresh else _ONLY_READ
+        # Most are answered at once, without the further steps of ``_run``.
+        stored = await self._send(Call(READ, (self._name(key),), asked), key, is_shared=True)
+        if type(stored) is list:
+            stored = await self._run(READ, key, *asked, wanting=stored, is_shared=True)
         return None if stored is None else read_entry(stored)
 
     async def set(self, key: str, value: bytes, options: CacheEntryOptions) -> int:
@@ -98,12 +104,26 @@ class RedisCache(DistributedCache):
         return None if stored is None else version
 
     async def _run(
-        self, script: Script, key: str, *arguments: bytes, tag: bytes = b"", is_shared: bool = False
+        self,
+        script: Script,
+        key: str,
+        *arguments: bytes,
+        tag: bytes = b"",
+        wanting: Sequence[bytes] | None = None,
+        is_shared: bool = False,
     ) -> Reply:
-        """Run a script on an entry; when it asks for it, put the entry into the index of its tag and run it again."""
+        """Run a script on an entry; when it asks for it, put the entry into the index of its tag and run it again.
+
+        ``wanting``: what it has asked for already.
+        """
         name = self._name(key)
         proof: tuple[bytes, ...] = ()
         for _ in range(_ATTEMPTS):
+            if wanting is not None:
+                (tag, ends), wanting = wanting, None
+                if not self._runner.is_one_slot:
+                    adding = Call(_ADD_MEMBER, (self._index_name(tag),), (name, ends))
+                    proof = (await self._send(adding, key, is_shared),)
             try:
                 call = self._tagged(script, name, arguments, tag, proof) if tag else Call(script, (name,), arguments)
                 reply = await self._send(call, key, is_shared)
@@ -111,9 +131,7 @@ class RedisCache(DistributedCache):
                 continue
             if type(reply) is not list:
                 return reply
-            tag, ends = reply
-            if not self._runner.is_one_slot:
-                proof = (await self._send(Call(_ADD_MEMBER, (self._index_name(tag),), (name, ends)), key, is_shared),)
+            wanting = reply
         raise CacheError(f"the entry could not be put into the index of its tag in {_ATTEMPTS} attempts")
 
     def _send(self, call: Call, key: str, is_shared: bool) -> Coroutine[Any, Any, Reply]:
