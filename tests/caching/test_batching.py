@@ -455,6 +455,43 @@ async def test_each_caller_keeps_its_own_time_limit() -> None:
 
 
 @on_a_loop
+async def test_readers_behind_a_writer_that_is_cancelled_go_on_beside_those_before_it() -> None:
+    batcher, store = patient(), Store()
+    first, writer, behind = await start(
+        batcher.run(store.send, "first", key="a", shared=True),
+        batcher.run(store.send_elsewhere, "writer", key="a"),
+        batcher.run(store.send_elsewhere, "behind", key="a", shared=True),
+    )
+
+    writer.cancel()
+    await settle()
+
+    assert store.batches == [["first"], ["behind"]]
+    await store.answer(1)
+    await store.answer(0)
+    assert (first.result(), behind.result()) == ("first", "behind")
+
+
+@on_a_loop
+async def test_readers_behind_a_writer_that_gives_up_go_on_beside_those_before_it() -> None:
+    batcher, store = patient(patience=timedelta(milliseconds=20)), Store()
+    _, writer = await start(
+        batcher.run(store.send, "first", key="a", shared=True),
+        batcher.run(store.send_elsewhere, "writer", key="a"),
+    )
+    await asyncio.sleep(0.015)
+    (behind,) = await start(batcher.run(store.send_elsewhere, "behind", key="a", shared=True))
+
+    await asyncio.wait([writer])
+    await settle()
+    await store.answer(1)
+
+    assert isinstance(writer.exception(), CacheTimeoutError)
+    assert behind.result() == "behind"
+    await store.answer(0)
+
+
+@on_a_loop
 async def test_a_call_whose_turn_does_not_come_in_time_is_given_up_and_never_sent() -> None:
     batcher, store = patient(patience=timedelta(milliseconds=20)), Store()
     first, late, other = await start(

@@ -2,11 +2,12 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import AsyncAdaptedQueuePool, create_engine
+from sqlalchemy import AsyncAdaptedQueuePool, create_engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tests.caching.sql.databases import (
@@ -301,6 +302,44 @@ async def test_a_file_that_stays_locked_is_a_timeout_and_nothing_is_half_written
     assert (entry.value, entry.version) == (b"old", version)
     assert await cache.get("new") is None
     assert await cache.replace("key", b"new", FOREVER, version=version) is not None
+
+
+@on(SQLITE)
+@asynchronous
+async def test_an_engine_that_begins_its_transactions_itself_keeps_what_was_written(database: Database) -> None:
+    # As SQLAlchemy's documentation advises for transactions that SQLite's driver would not begin.
+    engine = database.engine()
+    event.listen(engine.sync_engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
+    event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    cache = SQLCache(engine, database.table)
+
+    version = await cache.set("key", b"one", SLIDING)
+    assert await cache.replace("key", b"two", SLIDING, version=version) is not None
+
+    entry = await cache.get("key")
+    assert entry is not None
+    assert entry.value == b"two"
+
+
+@on(SQLITE)
+@asynchronous
+async def test_calls_that_were_cancelled_take_no_more_connections_than_others(database: Database) -> None:
+    cache = database.cache(create_cache_engine, max_connections=2)
+    await cache.set("key", b"", FOREVER)
+    engine = database.engine()
+
+    async with engine.connect() as connection:
+        await connection.exec_driver_sql("BEGIN IMMEDIATE")
+        for number in range(6):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.02):
+                    await cache.set(f"key{number}", b"", FOREVER)
+        pool = database.engines[0].pool
+        assert isinstance(pool, AsyncAdaptedQueuePool)
+        assert pool.checkedout() == 2
+        await connection.rollback()
+
+    assert await cache.set("key", b"", FOREVER)
 
 
 def _engine_of_one_connection(database: Database) -> AsyncEngine:

@@ -49,15 +49,13 @@ class KeyLocks(Generic[Waiting]):
             return ()
         return self._call_up(key) if key in self._parked else ()
 
-    def forget(self, waiting: Waiting) -> bool:
-        """Take out of the queue; ``False``: its turn has begun already."""
+    def forget(self, waiting: Waiting) -> Sequence[Waiting] | None:
+        """Take out of the queue, and return those whose turn it is without it; ``None``: its own has begun already."""
         parked = self._parked.get(waiting.key)
         if parked is None or waiting not in parked:
-            return False
+            return None
         parked.remove(waiting)
-        if not parked:
-            del self._parked[waiting.key]
-        return True
+        return self._call_up(waiting.key)
 
     def _call_up(self, key: str) -> list[Waiting]:
         parked = self._parked.pop(key)

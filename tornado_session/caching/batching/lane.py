@@ -57,13 +57,20 @@ class Waiting:
         """The caller was cancelled: forget the call, or the whole batch when this was the last caller."""
         if self.batch is not None:
             self.batch.lose_caller()
-        elif self.lane.turns.forget(self):
+        elif self._leave_queue():
             self._stop_giving_up()
         else:
             self.lane.forget(self)
 
+    def _leave_queue(self) -> bool:
+        """Wait for no turn any more, and hold up nobody behind; ``False``: it has begun already."""
+        called_up = self.lane.turns.forget(self)
+        for waiting in called_up or ():
+            waiting.begin_turn()
+        return called_up is not None
+
     def _give_up(self, seconds: float) -> None:
-        self.lane.turns.forget(self)
+        self._leave_queue()
         if not self.future.done():
             message = f"not sent, since earlier calls for the same key took longer than {seconds:g} seconds"
             self.future.set_exception(CacheTimeoutError(message))

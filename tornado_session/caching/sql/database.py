@@ -71,17 +71,18 @@ class Database:
         return "\n".join(f"{str(element.compile(dialect=self._engine.dialect)).strip()};" for element in definitions)
 
     async def _attempt(self, work: Work[Result]) -> Result:
-        async with self._connections():
-            progress = Progress()
-            task = asyncio.create_task(self._on_connection(work, progress))
-            try:
-                return await asyncio.shield(task)
-            except asyncio.CancelledError:
-                progress.abandon(task)
-                raise
+        progress = Progress()
+        task = asyncio.create_task(self._on_connection(work, progress))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            progress.abandon(task)
+            raise
 
     async def _on_connection(self, work: Work[Result], progress: Progress) -> Result:
-        async with self._sharing():
+        # Here, not around it: whoever is cancelled leaves a call that may go on, and has its connection still.
+        async with self._connections(), self._sharing():
+            progress.can_be_cancelled = False
             connection = self._engine.connect()
             await connection.start()
             try:

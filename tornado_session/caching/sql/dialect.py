@@ -123,7 +123,7 @@ class Dialect(ABC):
     @staticmethod
     @abstractmethod
     def autocommits(pooled: PoolProxiedConnection) -> bool:
-        """Whether the connection commits each statement by itself; found out without a trip."""
+        """Whether the connection has committed each statement by itself; found out without a trip."""
 
     def commit(self, connection: Connection) -> None:
         """Commit what the connection has written, unless it did so by itself. Readings do without, and save a trip."""

@@ -8,13 +8,13 @@ class Progress:
     """What the task of a call and its caller, who may be cancelled, tell each other.
 
     A driver that is cancelled while it connects, or gives a connection back, loses the connection and complains about
-    it. So cancelling stops only the statement; before and after it the task goes on without its caller until the
-    connection is back in the pool.
+    it. So cancelling stops only the wait for a turn and the statement; before and after that the task goes on without
+    its caller until the connection is back in the pool.
     """
 
     def __init__(self) -> None:
-        self.can_be_cancelled = False
-        """Whether a statement is running. SQLAlchemy closes its connection when it is cancelled."""
+        self.can_be_cancelled = True
+        """Whether its turn is still to come, or a statement is running, whose connection SQLAlchemy closes then."""
         self.is_abandoned = False
         """Whether nobody waits for the result any more."""
 

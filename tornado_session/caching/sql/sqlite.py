@@ -27,8 +27,9 @@ class SQLite(OnConflictDialect):
 
     @staticmethod
     def autocommits(pooled: PoolProxiedConnection) -> bool:
-        connection: Any = pooled.dbapi_connection
-        return connection.isolation_level is None
+        # Its isolation level does not tell: SQLAlchemy's recipe for real transactions has none, and begins them itself.
+        connection: Any = pooled.driver_connection
+        return not connection.in_transaction
 
     def _insert(self) -> Insert:
         return insert(self.table)
