@@ -119,6 +119,49 @@ async def test_a_row_that_the_database_refuses_fails_alone(database: Database) -
 
 @on(ASYNCPG, PSYCOPG)
 @asynchronous
+async def test_a_conflict_over_one_row_fails_neither_the_writes_nor_the_slides_of_others(database: Database) -> None:
+    cache, versions = await _filled(database)
+    await database.execute(
+        "CREATE FUNCTION {table}_conflict() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN "
+        "IF convert_from(NEW.key, ''UTF8'') = ''key5'' THEN RAISE EXCEPTION SQLSTATE ''40001''; END IF; "
+        "RETURN NEW; END'",
+        "CREATE TRIGGER conflict BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION {table}_conflict()",
+    )
+
+    written = await asyncio.gather(*_replacing(cache, versions), return_exceptions=True)
+    read = await asyncio.gather(*map(cache.get, KEYS), return_exceptions=True)
+
+    assert isinstance(written.pop(5), CacheError)
+    assert all(isinstance(version, int) for version in written)
+    assert isinstance(read.pop(5), CacheError)
+    assert [entry.value for entry in read if isinstance(entry, CacheEntry)] == [b"new"] * (len(KEYS) - 1)
+    await database.execute("DROP FUNCTION {table}_conflict CASCADE")
+
+
+@on(SQLITE, ASYNCPG)
+@asynchronous
+async def test_a_write_that_waits_for_a_lock_holds_up_no_reading_of_its_row(database: Database) -> None:
+    cache = database.cache(create_cache_engine)
+    version = await cache.set("key", b"old", SLIDING)
+    engine = database.engine()
+
+    async with engine.connect() as connection:
+        await connection.exec_driver_sql("BEGIN IMMEDIATE" if database.kind is SQLITE else "BEGIN")
+        await connection.exec_driver_sql(f"UPDATE {database.table} SET version = version")
+        write = asyncio.ensure_future(cache.replace("key", b"new", SLIDING, version=version))
+        await asyncio.sleep(0.05)
+        async with asyncio.timeout(2):
+            entry = await cache.get("key", refresh=False)
+        assert not write.done()
+        await connection.rollback()
+
+    assert entry is not None
+    assert entry.value == b"old"
+    assert await write is not None
+
+
+@on(ASYNCPG, PSYCOPG)
+@asynchronous
 async def test_a_row_that_is_locked_holds_up_its_own_write_alone(database: Database) -> None:
     cache, versions = await _filled(database)
     engine = database.engine()

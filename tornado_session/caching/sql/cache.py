@@ -78,7 +78,9 @@ class SQLCache(DistributedCache):
         self._dialect = choose_dialect(engine, self._table)
         self._database = Database(engine, self._dialect, max_connections or self._dialect.max_connections)
         self._sweeper = Sweeper(self._database, self._dialect, sweep_interval)
-        self._batcher = Batcher()
+        self._readings = Batcher()
+        # Apart, for readers do not wait for writers here, and a commit may take long.
+        self._writes = Batcher()
         self._is_ready = False
         self._creation = LoopSemaphores(1)
 
@@ -93,7 +95,7 @@ class SQLCache(DistributedCache):
 
     async def get(self, key: str, *, refresh: bool = True) -> CacheEntry | None:
         read = calls.Read(self._encode(key), refresh)
-        return await self._batcher.run(self._read, read, key=key, shared=True)
+        return await self._readings.run(self._read, read, key=key, shared=True)
 
     async def set(self, key: str, value: bytes, options: CacheEntryOptions) -> int:
         version = await self._write(partial(calls.write, self._dialect, self._dialect.set), key, value, options)
@@ -165,7 +167,7 @@ class SQLCache(DistributedCache):
         """Replace a row together with those of parallel callers; ``None``: it has to be done alone."""
         if self._dialect.replace_many is None:
             return None
-        return await self._batcher.run(self._replace, parameters, key=key, size=len(parameters["data"]))
+        return await self._writes.run(self._replace, parameters, key=key, size=len(parameters["data"]))
 
     async def _replace(self, rows: list[Parameters]) -> list[int | None]:
         if len(rows) == 1:

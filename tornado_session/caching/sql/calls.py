@@ -29,7 +29,8 @@ from tornado_session.errors import CacheError
 T = TypeVar("T")
 
 ATTEMPTS: Final = 5
-"""How often ``add`` tries to insert while others add, remove and sweep the same key."""
+"""How often ``add`` tries to insert while others add, remove and sweep the same key; and how often one of several
+slides is tried that meets a conflict."""
 
 
 class Read(NamedTuple):
@@ -69,22 +70,47 @@ def _read_then_slide(dialect: Dialect, at: bytes, connection: Connection) -> Cac
 
 
 def read_many(dialect: Dialect, reads: Sequence[Read], connection: Connection) -> list[CacheEntry | CacheError | None]:
-    """Read entries together, and slide those that are to slide and due; only they fail if that fails."""
+    """Read entries together, and slide those that are to slide and due; each fails alone if that fails."""
     rows = {bytes(row.key): row for row in connection.execute(dialect.read_many, _among(read.at for read in reads))}
     sliding = {read.at for read in reads if read.slides and read.at in rows and rows[read.at].due}
-    failure = _slide_many(dialect, sliding, connection) if sliding else None
+    failures = _slide_many(dialect, sliding, connection) if sliding else {}
     entries = {at: _entry(row, slid=at in sliding) for at, row in rows.items()}
-    return [failure.error() if failure and read.at in sliding else entries.get(read.at) for read in reads]
+    return [
+        failures[read.at].error() if read.slides and read.at in failures else entries.get(read.at) for read in reads
+    ]
 
 
-def _slide_many(dialect: Dialect, keys: Iterable[bytes], connection: Connection) -> Failure | None:
-    """Slide entries that are due; tell why they could not be slid, unless all is worth being tried again."""
+def _slide_many(dialect: Dialect, keys: Iterable[bytes], connection: Connection) -> dict[bytes, Failure]:
+    """Slide entries that are due; tell which could not be slid, and why."""
+    failure = _try_to_write(dialect, dialect.slide_many, _among(keys), connection)
+    if failure is None:
+        return {}
+    if failure.kind is not Kind.CONFLICT:
+        return dict.fromkeys(keys, failure)
+    # Perhaps for the sake of one of them.
+    outcomes = {at: _slide_alone(dialect, at, connection) for at in keys}
+    return {at: failure for at, failure in outcomes.items() if failure is not None}
+
+
+def _slide_alone(dialect: Dialect, at: bytes, connection: Connection) -> Failure | None:
+    for _ in range(ATTEMPTS):
+        failure = _try_to_write(dialect, dialect.slide, {"at": at}, connection)
+        if failure is None or failure.kind is not Kind.CONFLICT:
+            break
+    return failure
+
+
+def _try_to_write(
+    dialect: Dialect, statement: Executable, parameters: Parameters, connection: Connection
+) -> Failure | None:
+    """Run a statement that writes, and commit; tell why that failed, but raise if the connection broke."""
     try:
-        write(dialect, dialect.slide_many, _among(keys), connection)
+        write(dialect, statement, parameters, connection)
     except Exception as error:
         failure = Failure(error)
-        if failure.kind in (Kind.CONFLICT, Kind.LOST):
+        if failure.kind is Kind.LOST:
             raise
+        connection.rollback()
         return failure
     return None
 
@@ -120,7 +146,8 @@ def write(dialect: Dialect, statement: Executable, parameters: Parameters, conne
 def replace_many(dialect: Dialect, rows: Sequence[Parameters], connection: Connection) -> set[bytes]:
     """Replace rows of known versions together, and return the keys of those that were.
 
-    Why others were not is for each of them to find out alone, and so it is when all fail for the sake of one.
+    Why others were not is for each of them to find out alone; and so it is with all when certainly nothing was applied,
+    perhaps for the sake of one.
     """
     assert dialect.replace_many is not None
     # The smallest comes last, and stands in.
@@ -130,7 +157,7 @@ def replace_many(dialect: Dialect, rows: Sequence[Parameters], connection: Conne
         met = {bytes(key) for key in connection.execute(dialect.replace_many(len(together)), parameters).scalars()}
         dialect.commit(connection)
     except Exception as error:
-        if Failure(error).kind is not Kind.OTHER:
+        if Failure(error).kind not in (Kind.CONFLICT, Kind.OTHER):
             raise
         connection.rollback()
         return set()

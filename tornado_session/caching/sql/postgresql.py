@@ -73,7 +73,7 @@ class PostgreSQL(OnConflictDialect):
         locked for long.
         """
         key = self.table.c.key
-        free = select(key).where(condition).with_for_update(skip_locked=True).cte("free")
+        free = select(key).where(condition).with_for_update(skip_locked=True, key_share=True).cte("free")
         return key.in_(select(free.c.key))
 
     def _sweep(self) -> Executable:
