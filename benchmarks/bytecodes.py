@@ -1,7 +1,8 @@
 """How many bytecodes and calls a request takes more than a bare one: ``python -m benchmarks.bytecodes``.
 
 The same in every run on the same versions, which no time on a busy machine is: for comparing one commit with the next,
-and this package in memory with torndsession and with the least that a mixin can do (``servers/by_hand_mixin.py``).
+and this package in memory with torndsession and with the least that a mixin can do, and that our promises take
+(``servers/by_hand_mixin.py``, ``servers/by_hand_promises.py``).
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from typing import Any, Final
 from tornado.web import Application, RequestHandler
 
 from benchmarks.floors import SECRET, answered
-from benchmarks.servers import by_hand_mixin, ours, torndsession_server
+from benchmarks.servers import by_hand_mixin, by_hand_promises, ours, torndsession_server
 from benchmarks.servers.tornado_server import Bare
 from tornado_session import MemoryCache, session_settings
 
@@ -40,6 +41,7 @@ async def count_all() -> dict[str, Count]:
         ("tornado_session, a cache that waits", ours, _Waiting()),
         ("torndsession", torndsession_server, MemoryCache()),
         ("by hand, a mixin", by_hand_mixin, MemoryCache()),
+        ("by hand, our promises", by_hand_promises, MemoryCache()),
     ):
         application = Application([], **session_settings(cache=cache, cookie_secret=SECRET))
         cookie = await answered(module.Start, application, "")

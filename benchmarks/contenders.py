@@ -72,6 +72,7 @@ CONTENDERS: Final = (
     Contender("express-session", "memory", "express_server.js", "memory"),
     Contender("by hand, a dict", "memory", "by_hand", "memory", "by hand", routes=(*USUAL, CARRIED, *TEMP_DATA)),
     Contender("by hand, a mixin", "memory", "by_hand_mixin", "memory", "by hand"),
+    Contender("by hand, our promises", "memory", "by_hand_promises", "memory", "by hand"),
     Contender(OURS, "mongodb", "ours", "mongodb", "ours", (16, 1, 64)),
     Contender(OURS_REFRESH_INTERVAL, "mongodb", "ours", "mongodb+60", "ours", (16, 1, 64)),
     Contender(f"{OURS}, Motor", "mongodb", "ours", "mongodb-motor", "ours"),

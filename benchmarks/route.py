@@ -12,7 +12,7 @@ from typing import Any, Final
 from tornado.web import Application
 
 from benchmarks.floors import SECRET, answered
-from benchmarks.servers import by_hand_mixin, ours, torndsession_server
+from benchmarks.servers import by_hand_mixin, by_hand_promises, ours, torndsession_server
 from benchmarks.servers.tornado_server import Bare
 from tornado_session import MemoryCache, session_settings
 
@@ -20,6 +20,7 @@ PROGRAMS: Final[dict[str, Any]] = {
     "tornado_session": ours,
     "torndsession": torndsession_server,
     "by_hand_mixin": by_hand_mixin,
+    "by_hand_promises": by_hand_promises,
 }
 
 

@@ -1,8 +1,8 @@
-"""The least that a mixin with our promises can cost: the same hooks, and in them the happy path alone, by hand.
+"""The least that a mixin can cost that loads before and stores after the handler: the happy path alone, by hand.
 
 The cookie is encrypted and remembered; the session is serialized, expires when it is idle, has a version, and is stored
 before the response leaves if it changed. No options, no merging, no errors, no limits, no TempData: what is left out is
-what a package is for, and what is left in is what none can leave out.
+what a package is for, and what is left in is what none can leave out. ``by_hand_promises`` puts some of it back.
 """
 
 import os
