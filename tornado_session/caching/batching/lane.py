@@ -13,7 +13,8 @@ Send: TypeAlias = Callable[[list[Any]], Coroutine[Any, Any, Sequence[Any]]]
 
 # A request takes about four turns of the loop from its socket to its call. At busy times a batch leaves only when so
 # many have passed without another call, which takes no time when there is nothing else to do, and so takes along the
-# requests that have already arrived.
+# requests that have already arrived. Once as many have come as the last batch has answered there is hardly anybody left
+# to come, and one turn is enough.
 _TURNS: Final = 4
 
 
@@ -108,6 +109,7 @@ class Lane:
     __slots__ = (
         "_bytes",
         "_departure",
+        "_expected",
         "_gathering",
         "_latest",
         "_limits",
@@ -128,6 +130,7 @@ class Lane:
         self._limits = limits
         self.batched = 0  # calls in flight that are not alone
         self._gathering: list[Waiting] = []
+        self._expected = 0  # how many calls may gather: those that had an answer last, and those that were waiting then
         self._bytes = 0
         self._latest = 0.0  # when the batch has to leave
         self._departure: asyncio.Handle | None = None
@@ -172,16 +175,17 @@ class Lane:
         if not self._gathering:
             self._cancel_departure()
 
-    def landed(self) -> None:
+    def landed(self, calls: int = 1) -> None:
         """A command came back: send the calls that have gathered meanwhile."""
         self.in_flight -= 1
+        self._expected = calls + len(self._gathering)
         if self._gathering:
             self._depart(asyncio.get_running_loop())
 
     def batch_landed(self, calls: int) -> None:
         """A command with several calls came back, for which batches of other lanes may have waited."""
         self.batched -= calls
-        self.landed()
+        self.landed(calls)
         for lane in self.traffic.lanes.values():
             if lane is not self:
                 lane.stop_waiting_for_others()
@@ -195,16 +199,19 @@ class Lane:
         self._cancel_departure()
         calls = len(self._gathering)
         if self.traffic.busy or calls > 1:
-            self._departure = loop.call_soon(self._wait_for_more, loop, calls, _TURNS)
+            self._departure = loop.call_soon(self._wait_for_more, loop, calls, self._turns_after(calls))
         else:
             self._dispatch()
+
+    def _turns_after(self, calls: int) -> int:
+        return _TURNS if calls < self._expected else 1
 
     def _wait_for_more(self, loop: asyncio.AbstractEventLoop, known: int, turns: int) -> None:
         calls = len(self._gathering)
         if loop.time() >= self._latest:
             self._dispatch()
         elif calls > known or turns > 1:
-            left = _TURNS if calls > known else turns - 1
+            left = self._turns_after(calls) if calls > known else turns - 1
             self._departure = loop.call_soon(self._wait_for_more, loop, calls, left)
         elif any(lane.batched >= calls for lane in self.traffic.lanes.values() if lane is not self):
             self._departure = loop.call_at(self._latest, self._dispatch)

@@ -108,14 +108,19 @@ def due_in(document: Document) -> int | None:
 
 def is_due(document: Document) -> bool:
     """Whether a slide of a document is due, by the server's time."""
-    milliseconds = due_in(document)
-    return milliseconds is not None and milliseconds <= 0
+    if "ttl" not in document:
+        return False
+    interval, now, refreshed = document["int"], document["now"], document["ref"]
+    return bool(now - refreshed >= int(interval) * _MILLISECOND if interval else now >= refreshed)
 
 
 def slide(document: Document) -> None:
     """Do here what ``SLIDE`` does on the server to a document that is due."""
     now = document["now"]
-    end = now + min(int(document["ttl"]), (_READ_LATEST - now) // _MILLISECOND) * _MILLISECOND
+    try:
+        end = now + int(document["ttl"]) * _MILLISECOND
+    except OverflowError:
+        end = _READ_LATEST
     document["ref"] = now
     document["exp"] = min(end, document["abs"]) if "abs" in document else end
 
