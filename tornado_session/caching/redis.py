@@ -116,17 +116,17 @@ class RedisCache(DistributedCache):
 
         ``wanting``: what it has asked for already.
         """
-        name = self._name(key)
+        name, size = self._name(key), sum(map(len, arguments))
         proof: tuple[bytes, ...] = ()
         for _ in range(_ATTEMPTS):
             if wanting is not None:
                 (tag, ends), wanting = wanting, None
                 if not self._runner.is_one_slot:
                     adding = Call(_ADD_MEMBER, (self._index_name(tag),), (name, ends))
-                    proof = (await self._send(adding, key, is_shared),)
+                    proof = (await self._send(adding, key, is_shared=is_shared),)
             try:
                 call = self._tagged(script, name, arguments, tag, proof) if tag else Call(script, (name,), arguments)
-                reply = await self._send(call, key, is_shared)
+                reply = await self._send(call, key, is_shared=is_shared, size=size)
             except CrossSlotError:
                 continue
             if type(reply) is not list:
@@ -134,10 +134,9 @@ class RedisCache(DistributedCache):
             wanting = reply
         raise CacheError(f"the entry could not be put into the index of its tag in {_ATTEMPTS} attempts")
 
-    def _send(self, call: Call, key: str, is_shared: bool) -> Coroutine[Any, Any, Reply]:
+    def _send(self, call: Call, key: str, *, is_shared: bool, size: int = 0) -> Coroutine[Any, Any, Reply]:
         if self._batcher is None:
             return self._runner.call(call)
-        size = sum(map(len, call.arguments))
         return self._batcher.run(self._runner.call_all, call, key=key, shared=is_shared, size=size)
 
     def _tagged(

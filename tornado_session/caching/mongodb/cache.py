@@ -177,16 +177,15 @@ class MongoCache(DistributedCache):
             return error
 
     async def _read_together(self, reads: list[_Read]) -> list[CacheEntry | Exception | None]:
-        keys = {read.key for read in reads}
-        stored = await commands.find_many(self._collection, keys)
+        stored = await commands.find_many(self._collection, {key for key, _ in reads})
         found = {document["_id"]: document for document in stored if documents.is_live(document)}
-        wanted = {read.key for read in reads if read.refresh}
+        wanted = {key for key, refresh in reads if refresh}
         sliding = {key for key, document in found.items() if key in wanted and documents.is_due(document)}
         if sliding:
             await commands.slide_many(self._collection, sliding)
         for key in sliding:
             documents.slide(found[key])
-        return [documents.entry(found[read.key]) if read.key in found else None for read in reads]
+        return [documents.entry(found[key]) if key in found else None for key, _ in reads]
 
     async def _write(self, write: Write, options: CacheEntryOptions) -> int | None:
         version = await self._batcher.run(self._write_all, write, key=write.key, size=write.size + _WRITE_OVERHEAD)

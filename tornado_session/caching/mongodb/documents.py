@@ -132,7 +132,13 @@ def among(keys: Iterable[str]) -> Document:
 
 def entry(document: Document) -> CacheEntry:
     """The entry that a document holds."""
-    return CacheEntry(document["d"], int(document["v"]), _instant(document.get("exp")), _instant(document.get("ref")))
+    expires, refreshed = document.get("exp"), document.get("ref")
+    return CacheEntry(
+        document["d"],
+        int(document["v"]),
+        None if expires is None else _EPOCH + (expires - _READ_EPOCH),
+        None if refreshed is None else _EPOCH + (refreshed - _READ_EPOCH),
+    )
 
 
 class Write(NamedTuple):
@@ -213,7 +219,3 @@ def _date(instant: datetime) -> datetime:
     """Rounded up to what a BSON date can tell, but for the last millisecond of time."""
     milliseconds = _milliseconds(instant - _EPOCH)
     return _LATEST if milliseconds >= _MAX_MILLISECONDS else _EPOCH + milliseconds * _MILLISECOND
-
-
-def _instant(date: datetime | None) -> datetime | None:
-    return None if date is None else _EPOCH + (date - _READ_EPOCH)
