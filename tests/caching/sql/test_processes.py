@@ -1,5 +1,7 @@
 """Several processes on one table: no write is lost, and any of them may be the first."""
 
+import asyncio
+
 from tests.caching.sql.databases import Database, asynchronous, on_every_database
 from tests.caching.sql.worker import count_up, in_processes, use_first
 from tornado_session.caching.sql import create_cache_engine
@@ -10,12 +12,26 @@ from tornado_session.caching.sql import create_cache_engine
 async def test_two_processes_lose_none_of_each_others_writes(database: Database) -> None:
     times = 60
 
-    codes = in_processes(2, count_up, database.url, database.table, times)
+    codes = in_processes(2, count_up, database.url, database.table, ["count"], times)
 
     assert codes == [0, 0]
     entry = await database.cache(create_cache_engine).get("count")
     assert entry is not None
     assert int(entry.value) == 2 * times
+
+
+@on_every_database
+@asynchronous
+async def test_processes_whose_writes_share_statements_make_each_of_them_once(database: Database) -> None:
+    # Of each key two tasks in each process are in each other's way, and so are the processes.
+    keys, times = [f"count{number}" for number in range(8)], 15
+
+    codes = in_processes(2, count_up, database.url, database.table, keys * 2, times)
+
+    assert codes == [0, 0]
+    cache = database.cache(create_cache_engine)
+    counted = await asyncio.gather(*map(cache.get, keys))
+    assert [int(entry.value) for entry in counted if entry] == [4 * times] * len(keys)
 
 
 @on_every_database

@@ -2,7 +2,7 @@
 
 import asyncio
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -22,9 +22,9 @@ def in_processes(number: int, work: Callable[..., None], *args: Any) -> list[int
     return [_end(process) for process in processes]
 
 
-def count_up(url: str, table: str, times: int) -> None:
-    """Add 1 to the number under ``count`` so often, by replacing the version that was read."""
-    asyncio.run(_count_up(url, table, times))
+def count_up(url: str, table: str, keys: Sequence[str], times: int) -> None:
+    """Add 1 to the number under each key so often, by replacing the version that was read; to all keys at once."""
+    asyncio.run(_count_up(url, table, keys, times))
 
 
 def use_first(url: str, table: str) -> None:
@@ -32,17 +32,21 @@ def use_first(url: str, table: str) -> None:
     asyncio.run(_use_first(url, table))
 
 
-async def _count_up(url: str, table: str, times: int) -> None:
+async def _count_up(url: str, table: str, keys: Sequence[str], times: int) -> None:
     engine = create_cache_engine(url)
     cache = SQLCache(engine, table)
-    await cache.add("count", b"0", FOREVER)
+    await asyncio.gather(*(_count(cache, key, times) for key in keys))
+    await engine.dispose()
+
+
+async def _count(cache: SQLCache, key: str, times: int) -> None:
+    await cache.add(key, b"0", FOREVER)
     for _ in range(times):
         replaced = None
         while replaced is None:
-            entry = await cache.get("count")
+            entry = await cache.get(key)
             assert entry is not None
-            replaced = await cache.replace("count", b"%d" % (int(entry.value) + 1), FOREVER, version=entry.version)
-    await engine.dispose()
+            replaced = await cache.replace(key, b"%d" % (int(entry.value) + 1), FOREVER, version=entry.version)
 
 
 async def _use_first(url: str, table: str) -> None:

@@ -59,7 +59,8 @@ class SQLCache(DistributedCache):
     is what sessions that change are; all other writes go one by one.
 
     A deadlock or a serialization failure is tried again a few times. When a connection breaks, a reading is tried once
-    more; a write raises ``CacheError``, for it may have been applied.
+    more; a write raises ``CacheError``, for it may have been applied. All who share a statement share such an end, and
+    that by a time limit of the database; whatever else is wrong with one of them is its own.
 
     Raises ``ConfigurationError`` for an engine, a database, a name of a table or a number that it cannot work with.
     """
@@ -164,7 +165,10 @@ class SQLCache(DistributedCache):
         return version
 
     async def _replace_among_others(self, key: str, parameters: Parameters) -> int | None:
-        """Replace a row together with those of parallel callers; ``None``: it has to be done alone."""
+        """Replace a row together with those of parallel callers; ``None``: it has to be done alone.
+
+        By then the turn of its key is over, and others may come first: as always, the version decides.
+        """
         if self._dialect.replace_many is None:
             return None
         return await self._writes.run(self._replace, parameters, key=key, size=len(parameters["data"]))
