@@ -45,8 +45,7 @@ class Deadline:
                 raise CacheTimeoutError(f"the cache did not answer within {limit}") from None
             raise
         del line.waits[wait]
-        if wait.is_over:
-            wait.take_back()
+        wait.take_back()
         return result
 
 

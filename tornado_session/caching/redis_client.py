@@ -71,11 +71,8 @@ class ScriptRunner:
 
     async def _call_together(self, calls: Sequence[Call]) -> list[Reply]:
         """Put as many calls into each command as can be: most of a driver's cost is by the command."""
-        groups = groups_of(calls)
-        if len(groups) == 1:
-            (answer,) = await self._run([run_of(calls)])
-            return list(_each_reply(answer, len(calls)))
         replies: list[Reply] = [None] * len(calls)
+        groups = groups_of(calls)
         answers = await self._run([run_of([calls[position] for position in group]) for group in groups])
         for group, answer in zip(groups, answers, strict=True):
             for position, reply in zip(group, _each_reply(answer, len(group)), strict=True):

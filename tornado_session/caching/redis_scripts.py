@@ -88,10 +88,7 @@ def replies_of(answer: bytes, number: int) -> list[bytes | int | None]:
 
 def groups_of(calls: Sequence[Call]) -> list[list[int]]:
     """The positions of the calls, with those together that can be in one run."""
-    kinds = [(script, len(keys), len(arguments)) for script, keys, arguments in calls]
-    if kinds.count(kinds[0]) == len(kinds):
-        return [list(range(len(calls)))]
     groups: dict[tuple[Script, int, int], list[int]] = {}
-    for position, kind in enumerate(kinds):
-        groups.setdefault(kind, []).append(position)
+    for position, (script, keys, arguments) in enumerate(calls):
+        groups.setdefault((script, len(keys), len(arguments)), []).append(position)
     return list(groups.values())

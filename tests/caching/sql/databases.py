@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import importlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tests.services import require
+from tornado_session.caching.contract import CacheEntry
 from tornado_session.caching.sql import SQLCache
 
 
@@ -124,6 +125,12 @@ def executed_by(engine: AsyncEngine) -> list[str]:
 
     event.listen(engine.sync_engine, "before_cursor_execute", note)
     return executed
+
+
+async def stored(cache: SQLCache, keys: Iterable[str]) -> list[CacheEntry]:
+    """The entries under ``keys`` that there are; none is slid."""
+    entries = [await cache.get(key, refresh=False) for key in keys]
+    return [entry for entry in entries if entry is not None]
 
 
 def check_driver(kind: Kind) -> None:

@@ -13,6 +13,7 @@ from tests.caching.sql.databases import (
     on,
     on_every_database,
     on_every_driver,
+    stored,
 )
 from tornado_session.caching.contract import CacheEntry, CacheEntryOptions
 from tornado_session.caching.sql import SQLCache, create_cache_engine
@@ -64,12 +65,12 @@ async def test_what_slides_together_is_one_statement_more(database: Database) ->
 @asynchronous
 async def test_only_who_asks_for_it_slides(database: Database) -> None:
     cache = await _filled(database, SLIDING)
-    before = await _stored(cache)
+    before = await stored(cache, KEYS)
     await asyncio.sleep(0.02)
 
     told = await asyncio.gather(*(cache.get(key, refresh=number % 2 == 0) for number, key in enumerate(KEYS)))
 
-    after = await _stored(cache)
+    after = await stored(cache, KEYS)
     asked = [number % 2 == 0 for number in range(len(KEYS))]
     assert [now.expires > then.expires for then, now in zip(before, after, strict=True)] == asked  # type: ignore[operator]
     assert [entry.expires > then.expires for then, entry in zip(before, told, strict=True)] == asked  # type: ignore[operator, union-attr]
@@ -154,8 +155,3 @@ async def _filled(database: Database, options: CacheEntryOptions) -> SQLCache:
     for key in KEYS:
         await cache.set(key, key.encode(), options)
     return cache
-
-
-async def _stored(cache: SQLCache) -> list[CacheEntry]:
-    entries = [await cache.get(key, refresh=False) for key in KEYS]
-    return [entry for entry in entries if entry is not None]

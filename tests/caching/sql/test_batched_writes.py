@@ -15,6 +15,7 @@ from tests.caching.sql.databases import (
     executed_by,
     on,
     on_every_driver,
+    stored,
 )
 from tornado_session.caching.contract import CacheEntry, CacheEntryOptions
 from tornado_session.caching.sql import SQLCache, create_cache_engine
@@ -223,7 +224,7 @@ async def test_of_caches_that_replace_the_same_rows_in_any_order_each_row_takes_
         assert [bool(mine) for mine in one] == [not theirs for theirs in another], "one of the two, and never both"
         versions = {key: mine or theirs or 0 for key, mine, theirs in zip(KEYS, one, another, strict=True)}
 
-    assert {entry.version for entry in await _stored(cache)} == set(versions.values())
+    assert {entry.version for entry in await stored(cache, KEYS)} == set(versions.values())
 
 
 @on_those_that_share
@@ -245,7 +246,7 @@ async def test_with_an_engine_that_saves_trips_writes_are_shared_all_the_same(da
 
     assert None not in await asyncio.gather(*_replacing(cache, versions))
 
-    assert {entry.value for entry in await _stored(cache)} == {b"new"}
+    assert {entry.value for entry in await stored(cache, KEYS)} == {b"new"}
 
 
 def _replacing(cache: SQLCache, versions: Mapping[str, int]) -> list[Any]:
@@ -255,8 +256,3 @@ def _replacing(cache: SQLCache, versions: Mapping[str, int]) -> list[Any]:
 async def _filled(database: Database) -> tuple[SQLCache, dict[str, int]]:
     cache = database.cache()
     return cache, {key: await cache.set(key, key.encode(), SLIDING) for key in KEYS}
-
-
-async def _stored(cache: SQLCache) -> list[CacheEntry]:
-    entries = [await cache.get(key, refresh=False) for key in KEYS]
-    return [entry for entry in entries if entry is not None]

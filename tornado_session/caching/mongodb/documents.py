@@ -108,10 +108,8 @@ def due_in(document: Document) -> int | None:
 
 def is_due(document: Document) -> bool:
     """Whether a slide of a document is due, by the server's time."""
-    if "ttl" not in document:
-        return False
-    interval, now, refreshed = document["int"], document["now"], document["ref"]
-    return bool(now - refreshed >= int(interval) * _MILLISECOND if interval else now >= refreshed)
+    milliseconds = due_in(document)
+    return milliseconds is not None and milliseconds <= 0
 
 
 def slide(document: Document) -> None:
@@ -132,13 +130,7 @@ def among(keys: Iterable[str]) -> Document:
 
 def entry(document: Document) -> CacheEntry:
     """The entry that a document holds."""
-    expires, refreshed = document.get("exp"), document.get("ref")
-    return CacheEntry(
-        document["d"],
-        int(document["v"]),
-        None if expires is None else _EPOCH + (expires - _READ_EPOCH),
-        None if refreshed is None else _EPOCH + (refreshed - _READ_EPOCH),
-    )
+    return CacheEntry(document["d"], int(document["v"]), _instant(document.get("exp")), _instant(document.get("ref")))
 
 
 class Write(NamedTuple):
@@ -219,3 +211,7 @@ def _date(instant: datetime) -> datetime:
     """Rounded up to what a BSON date can tell, but for the last millisecond of time."""
     milliseconds = _milliseconds(instant - _EPOCH)
     return _LATEST if milliseconds >= _MAX_MILLISECONDS else _EPOCH + milliseconds * _MILLISECOND
+
+
+def _instant(date: datetime | None) -> datetime | None:
+    return None if date is None else _EPOCH + (date - _READ_EPOCH)

@@ -74,7 +74,8 @@ def read_many(dialect: Dialect, reads: Sequence[Read], connection: Connection) -
     rows = {bytes(row.key): row for row in connection.execute(dialect.read_many, _among(read.at for read in reads))}
     sliding = {read.at for read in reads if read.slides and read.at in rows and rows[read.at].due}
     failures = _slide_many(dialect, sliding, connection) if sliding else {}
-    entries = {at: _entry(row, slid=at in sliding) for at, row in rows.items()}
+    slid = sliding - failures.keys()
+    entries = {at: _entry(row, slid=at in slid) for at, row in rows.items()}
     return [
         failures[read.at].error() if read.slides and read.at in failures else entries.get(read.at) for read in reads
     ]
