@@ -340,6 +340,10 @@ async def test_calls_that_were_cancelled_take_no_more_connections_than_others(da
         await connection.rollback()
 
     assert await cache.set("key", b"", FOREVER)
+    # What was abandoned ends before the loop does.
+    async with asyncio.timeout(10):
+        while pool.checkedout():
+            await asyncio.sleep(0.01)
 
 
 def _engine_of_one_connection(database: Database) -> AsyncEngine:
