@@ -1,14 +1,17 @@
 """create_cache_engine: an engine on which every statement of SQLCache is one trip."""
 
+import asyncio
 import re
+from sqlite3 import OperationalError
 from typing import Any, Final
 
 import sqlalchemy
 from sqlalchemy import URL, AsyncAdaptedQueuePool, event, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 _CAN_SKIP_ROLLBACK: Final = tuple(map(int, re.findall(r"\d+", sqlalchemy.__version__)[:3])) >= (2, 0, 43)
+_PAUSES: Final = (0.01, 0.02, 0.04, 0.08, None)
+"""Seconds after which the mode of an SQLite file is asked for once more."""
 
 
 def create_cache_engine(url: str | URL, **options: Any) -> AsyncEngine:
@@ -40,8 +43,18 @@ def create_cache_engine(url: str | URL, **options: Any) -> AsyncEngine:
     return engine
 
 
-def _tune_sqlite(connection: DBAPIConnection, _record: object) -> None:
+def _tune_sqlite(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL"):
-        cursor.execute(f"PRAGMA {pragma}")
+    for pause in _PAUSES:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except OperationalError as error:
+            # Of several processes that are the first to open a file, one changes its mode; SQLite tells the others at
+            # once, whatever their time limit.
+            if pause is None or error.sqlite_errorname != "SQLITE_BUSY":
+                raise
+            connection.run_async(lambda _, pause=pause: asyncio.sleep(pause))
+        else:
+            break
+    cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.close()
