@@ -68,16 +68,17 @@ class Batcher:
         raised by that caller alone. What ``send`` itself raises, every caller of the batch raises, each its own copy.
         Keys are unique within a batch, except for shared calls. ``size`` is what the call adds to a command, in bytes.
         """
-        traffic = self._traffics.of(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        traffic = self._traffics[loop]
         lane = traffic.lanes.get(send)
         if lane is None:
             lane = traffic.lanes[send] = Lane(send, traffic, self._limits)
         if not traffic.turns.take(key, shared=shared):
-            waiting = Waiting(lane, call, key, shared, size)
+            waiting = Waiting(lane, call, key, shared, size, loop.create_future())
             waiting.park(self._patience)
         elif lane.in_flight or traffic.busy or not lane.cancels:
-            waiting = Waiting(lane, call, key, shared, size)
-            lane.gather(waiting)
+            waiting = Waiting(lane, call, key, shared, size, loop.create_future())
+            lane.gather(waiting, loop)
         else:
             result: Result = await lane.send_alone(call, key)
             return result

@@ -6,6 +6,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context
 from typing import Any, Final, NamedTuple, TypeAlias
 
+import msgspec
+
 from tornado_session.caching.batching.key_locks import KeyLocks
 from tornado_session.errors import CacheError, CacheTimeoutError
 
@@ -28,31 +30,28 @@ class Limits(NamedTuple):
     """Whether a command is cancelled when nobody waits for it any more."""
 
 
-class Waiting:
+class Waiting(msgspec.Struct, eq=False):
     """A call that is not alone, and the future its caller waits for."""
 
-    __slots__ = ("_giving_up", "batch", "call", "future", "key", "lane", "shared", "size")
-
-    def __init__(self, lane: "Lane", call: Any, key: str, shared: bool, size: int) -> None:
-        self.lane = lane
-        self.call = call
-        self.key = key
-        self.shared = shared
-        self.size = size
-        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.batch: _Batch | None = None
-        self._giving_up: asyncio.TimerHandle | None = None
+    lane: "Lane"
+    call: Any
+    key: str
+    shared: bool
+    size: int
+    future: "asyncio.Future[Any]"
+    batch: "_Batch | None" = None
+    giving_up: asyncio.TimerHandle | None = None
 
     def park(self, patience: float | None) -> None:
         """Wait for the turn, but no longer than ``patience`` seconds."""
         self.lane.turns.park(self)
         if patience is not None:
-            self._giving_up = self.future.get_loop().call_later(patience, self._give_up, patience)
+            self.giving_up = self.future.get_loop().call_later(patience, self._give_up, patience)
 
     def begin_turn(self) -> None:
         """The turn has come: join the next batch."""
         self._stop_giving_up()
-        self.lane.gather(self)
+        self.lane.gather(self, self.future.get_loop())
 
     def abandon(self) -> None:
         """The caller was cancelled: forget the call, or the whole batch when this was the last caller."""
@@ -77,9 +76,9 @@ class Waiting:
             self.future.set_exception(CacheTimeoutError(message))
 
     def _stop_giving_up(self) -> None:
-        if self._giving_up is not None:
-            self._giving_up.cancel()
-            self._giving_up = None
+        if self.giving_up is not None:
+            self.giving_up.cancel()
+            self.giving_up = None
 
 
 def _end_turn(turns: KeyLocks[Waiting], key: str) -> None:
@@ -147,19 +146,18 @@ class Lane:
             raise result
         return result
 
-    def gather(self, waiting: Waiting) -> None:
+    def gather(self, waiting: Waiting, loop: asyncio.AbstractEventLoop) -> None:
         """Put a call whose turn has come into the next batch."""
-        most_calls, most_bytes, longest_wait, _ = self._limits
-        if self._bytes + waiting.size > most_bytes and self._gathering:
+        limits = self._limits
+        if self._bytes + waiting.size > limits.bytes and self._gathering:
             self._dispatch()
         self._bytes += waiting.size
         gathering = self._gathering
         gathering.append(waiting)
-        if len(gathering) >= most_calls:
+        if len(gathering) >= limits.calls:
             self._dispatch()
         elif self._departure is None:
-            loop = waiting.future.get_loop()
-            self._latest = loop.time() + longest_wait
+            self._latest = loop.time() + limits.wait
             if self.in_flight:
                 self._departure = loop.call_at(self._latest, self._dispatch)
             else:
