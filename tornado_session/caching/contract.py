@@ -1,7 +1,7 @@
 """DistributedCache: the contract that every cache keeps, and the values that cross it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Final, NamedTuple
@@ -27,6 +27,10 @@ class CacheEntry(NamedTuple):
     def __repr__(self) -> str:
         # Not the value, which may be somebody's session.
         return f"<CacheEntry of {len(self.value)} bytes, version {self.version}, expires {self.expires}>"
+
+
+new_entry: Final[Callable[[type[CacheEntry], tuple[object, ...]], CacheEntry]] = tuple.__new__
+"""What ``CacheEntry(...)`` comes down to, without the call of a function in between; takes a tuple of all fields."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,6 +15,7 @@ from tornado_session.caching.contract import (
     check_absolute,
     check_key,
     check_value,
+    new_entry,
     timestamp,
 )
 from tornado_session.caching.memory_table import Entry, MemoryTable, size_of
@@ -23,9 +24,6 @@ from tornado_session.errors import CacheError, ConfigurationError
 logger = logging.getLogger(__name__)
 
 _WARN_INTERVAL: Final = 60.0
-
-# What CacheEntry(...) comes down to, without the call of a function in between.
-_new: Final[Callable[[type[CacheEntry], tuple[object, ...]], CacheEntry]] = tuple.__new__
 
 
 class MemoryCache(DistributedCache):
@@ -166,10 +164,14 @@ class MemoryCache(DistributedCache):
 
 
 def _told(entry: Entry) -> CacheEntry:
-    instant = datetime.fromtimestamp
+    refreshed = datetime.fromtimestamp(entry.refreshed, UTC)
     try:
-        expires: datetime | None = instant(entry.expires, UTC)
-    except (ValueError, OverflowError):
-        # Beyond the calendar, which takes longer to tell.
-        expires = None if entry.expires == entry.NEVER else timestamp(entry.expires)
-    return _new(CacheEntry, (entry.value, entry.version, expires, instant(entry.refreshed, UTC)))
+        slides = entry.expires < entry.fixed_end
+        expires = refreshed + entry.sliding.duration if slides else _instant(entry.fixed_end)
+    except OverflowError:
+        expires = _instant(entry.expires)
+    return new_entry(CacheEntry, (entry.value, entry.version, expires, refreshed))
+
+
+def _instant(end: float) -> datetime | None:
+    return None if end == Entry.NEVER else timestamp(end)

@@ -25,7 +25,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import bson
 from bson.raw_bson import RawBSONDocument
 
-from tornado_session.caching.contract import CacheEntry, CacheEntryOptions
+from tornado_session.caching.contract import CacheEntry, CacheEntryOptions, new_entry
 
 Expression: TypeAlias = Any
 Document: TypeAlias = dict[str, Any]
@@ -130,7 +130,8 @@ def among(keys: Iterable[str]) -> Document:
 
 def entry(document: Document) -> CacheEntry:
     """The entry that a document holds."""
-    return CacheEntry(document["d"], int(document["v"]), _instant(document.get("exp")), _instant(document.get("ref")))
+    expires, refreshed = _instant(document.get("exp")), _instant(document.get("ref"))
+    return new_entry(CacheEntry, (document["d"], int(document["v"]), expires, refreshed))
 
 
 class Write(NamedTuple):
