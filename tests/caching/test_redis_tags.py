@@ -4,12 +4,14 @@ import asyncio
 import struct
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.caching.redis_support import FOREVER, SLIDING, TAGGED, Place, commands_of, place
 from tests.services import service_url
+from tornado_session.caching.batching import Batcher
 from tornado_session.caching.contract import CacheEntryOptions
 from tornado_session.caching.redis import RedisCache
 from tornado_session.testing.servers.redis import RedisServer
@@ -300,17 +302,18 @@ def test_an_entry_that_comes_too_late_after_its_member_is_indexed_again(url: str
 
 def after_the_first_reply(here: Place, argument: bytes, act: Callable[[list[Any]], Awaitable[None]]) -> None:
     """Have ``act`` done between the first call with this argument and the next step, with the replies to change."""
-    runner: Any = here.cache._runner
-    call_all = runner.call_all
+    cache: Any = here.cache
+    call_all, send = cache._runner.call_all, cache._send
 
     async def call_and_act(calls: Any) -> Any:
         replies = await call_all(calls)
-        if calls[0].arguments[0] == argument:
-            runner.call_all = call_all
+        _, _, arguments = calls[0]
+        if arguments[0] == argument:
+            cache._runner.call_all, cache._send = call_all, send
             await act(replies)
         return replies
 
-    runner.call_all = call_and_act
+    cache._runner.call_all, cache._send = call_and_act, partial(Batcher().run, call_and_act)
 
 
 def test_parallel_writers_of_one_tag_lose_no_entry(url: str, sharded: bool) -> None:

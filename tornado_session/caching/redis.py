@@ -1,6 +1,7 @@
 """RedisCache: sessions in Redis or Valkey, on one server or on a cluster."""
 
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from functools import lru_cache, partial
 from typing import Any, Final, cast
 
 from tornado_session.caching.batching import Batcher
@@ -47,18 +48,21 @@ class RedisCache(DistributedCache):
         self._prefix = prefix.encode()
         self._runner = ScriptRunner(client, sharded=sharded)
         # A cluster's client sends every command for itself; there is nothing to gain by sending them together.
-        self._batcher = None if self._runner.is_cluster else Batcher()
+        self._send: Callable[..., Coroutine[Any, Any, Reply]] = (
+            partial(_send_alone, self._runner)
+            if self._runner.is_cluster
+            else partial(Batcher().run, self._runner.call_all)
+        )
 
     def __repr__(self) -> str:
         return f"<RedisCache with prefix {self._prefix.decode()!r}>"
 
     async def get(self, key: str, *, refresh: bool = True) -> CacheEntry | None:
-        check_key(key)
         asked = _READ_AND_SLIDE if refresh else _ONLY_READ
         # Most are answered at once, without the further steps of ``_run``.
-        stored = await self._send(Call(READ, (self._name(key),), asked), key, is_shared=True)
+        stored = await self._send((READ, (_name(self._prefix, key),), asked), key=key, shared=True)
         if type(stored) is list:
-            stored = await self._run(READ, key, *asked, wanting=stored, is_shared=True)
+            stored = await self._run(READ, key, *asked, wanting=stored, shared=True)
         return None if stored is None else read_entry(stored)
 
     async def set(self, key: str, value: bytes, options: CacheEntryOptions) -> int:
@@ -76,11 +80,9 @@ class RedisCache(DistributedCache):
         return await self._write(REPLACE, key, value, options, ANY_VERSION if version is None else version)
 
     async def refresh(self, key: str) -> bool:
-        check_key(key)
-        return await self._run(READ, key, b"touch", is_shared=True) is not None
+        return await self._run(READ, key, b"touch", shared=True) is not None
 
     async def remove(self, key: str) -> bool:
-        check_key(key)
         return bool(await self._run(_REMOVE, key))
 
     async def find(self, tag: str) -> AsyncIterator[tuple[str, CacheEntry]]:
@@ -92,7 +94,6 @@ class RedisCache(DistributedCache):
     async def _write(
         self, mode: int, key: str, value: bytes, options: CacheEntryOptions, expected: int = ANY_VERSION
     ) -> int | None:
-        check_key(key)
         check_value(value)
         # The version also tells the script when the driver, having lost an answer, sends the same write again.
         version = fresh_version()
@@ -110,23 +111,23 @@ class RedisCache(DistributedCache):
         *arguments: bytes,
         tag: bytes = b"",
         wanting: Sequence[bytes] | None = None,
-        is_shared: bool = False,
+        shared: bool = False,
     ) -> Reply:
         """Run a script on an entry; when it asks for it, put the entry into the index of its tag and run it again.
 
         ``wanting``: what it has asked for already.
         """
-        name, size = self._name(key), sum(map(len, arguments))
+        name, size = _name(self._prefix, key), sum(map(len, arguments))
         proof: tuple[bytes, ...] = ()
         for _ in range(_ATTEMPTS):
             if wanting is not None:
                 (tag, ends), wanting = wanting, None
                 if not self._runner.is_one_slot:
-                    adding = Call(_ADD_MEMBER, (self._index_name(tag),), (name, ends))
-                    proof = (await self._send(adding, key, is_shared=is_shared),)
+                    adding: Call = (_ADD_MEMBER, (self._index_name(tag),), (name, ends))
+                    proof = (await self._send(adding, key=key, shared=shared),)
             try:
-                call = self._tagged(script, name, arguments, tag, proof) if tag else Call(script, (name,), arguments)
-                reply = await self._send(call, key, is_shared=is_shared, size=size)
+                call = self._tagged(script, name, arguments, tag, proof) if tag else (script, (name,), arguments)
+                reply = await self._send(call, key=key, shared=shared, size=size)
             except CrossSlotError:
                 continue
             if type(reply) is not list:
@@ -134,24 +135,26 @@ class RedisCache(DistributedCache):
             wanting = reply
         raise CacheError(f"the entry could not be put into the index of its tag in {_ATTEMPTS} attempts")
 
-    def _send(self, call: Call, key: str, *, is_shared: bool, size: int = 0) -> Coroutine[Any, Any, Reply]:
-        if self._batcher is None:
-            return self._runner.call(call)
-        return self._batcher.run(self._runner.call_all, call, key=key, shared=is_shared, size=size)
-
     def _tagged(
         self, script: Script, name: bytes, arguments: tuple[bytes, ...], tag: bytes, proof: tuple[bytes, ...]
     ) -> Call:
         keys = (name, self._index_name(tag)) if self._runner.is_one_slot else (name,)
-        return Call(script, keys, (*arguments, tag, *proof))
+        return script, keys, (*arguments, tag, *proof)
 
     def _index_name(self, tag: bytes) -> bytes:
         return self._prefix + _TAG + tag
 
-    def _name(self, key: str) -> bytes:
-        """The name of an entry in Redis: prefix and key. A key that looks like an index is marked as a key."""
-        encoded = key.encode()
-        return self._prefix + (_KEY + encoded if encoded.startswith((_KEY, _TAG)) else encoded)
-
     def _key(self, name: bytes) -> str:
         return name.removeprefix(self._prefix).removeprefix(_KEY).decode()
+
+
+@lru_cache(maxsize=4096)
+def _name(prefix: bytes, key: str) -> bytes:
+    """The name of an entry in Redis: prefix and key. A key that looks like an index is marked as a key."""
+    check_key(key)
+    encoded = key.encode()
+    return prefix + (_KEY + encoded if encoded.startswith((_KEY, _TAG)) else encoded)
+
+
+def _send_alone(runner: ScriptRunner, call: Call, **_: Any) -> Coroutine[Any, Any, Reply]:
+    return runner.call(call)

@@ -30,12 +30,8 @@ class Script:
         self.many = Program(*names, "many")
 
 
-class Call(NamedTuple):
-    """One call of a script."""
-
-    script: Script
-    keys: tuple[bytes, ...]
-    arguments: tuple[bytes, ...]
+Call: TypeAlias = tuple[Script, tuple[bytes, ...], tuple[bytes, ...]]
+"""One call of a script, with its keys and its arguments."""
 
 
 class Run(NamedTuple):
@@ -56,10 +52,9 @@ class Run(NamedTuple):
 
 def run_of(calls: Sequence[Call]) -> Run:
     """Put calls into one run; a single one, or of one script and with as many keys and arguments each."""
-    if len(calls) == 1:
-        (call,) = calls
-        return Run(call.script.once, call.keys, call.arguments)
     scripts, keys, arguments = zip(*calls, strict=True)
+    if len(calls) == 1:
+        return Run(scripts[0].once, keys[0], arguments[0])
     counts = (b"%d" % len(calls), b"%d" % len(arguments[0]))
     return Run(scripts[0].many, tuple(chain.from_iterable(keys)), (*counts, *_shared_or_own(arguments)))
 

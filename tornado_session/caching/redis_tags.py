@@ -6,7 +6,7 @@ from typing import Final
 from tornado_session.caching.contract import CacheEntry
 from tornado_session.caching.redis_client import CrossSlotError, ScriptRunner
 from tornado_session.caching.redis_entry import Member, read_entry, read_member, read_tag, read_token, write_member
-from tornado_session.caching.redis_scripts import Call, Script
+from tornado_session.caching.redis_scripts import Script
 from tornado_session.errors import CacheError
 
 READ: Final = Script("entry", "tag_index", "read")
@@ -29,7 +29,7 @@ class TagIndex:
         seen: set[bytes] = set()
         cursor = b"0"
         while True:
-            cursor, too_young, *members = await self._runner.call(Call(_LIST_MEMBERS, (self._name,), (cursor,)))
+            cursor, too_young, *members = await self._runner.call((_LIST_MEMBERS, (self._name,), (cursor,)))
             for start in range(0, len(members), _READ_PER_TRIP):
                 page = [read_member(member) for member in members[start : start + _READ_PER_TRIP]]
                 for name, entry in await self._look_up(page, read_token(too_young)):
@@ -41,7 +41,7 @@ class TagIndex:
 
     async def _look_up(self, members: list[Member], too_young: float) -> list[tuple[bytes, CacheEntry]]:
         found, dead = [], []
-        replies = await self._runner.call_all([Call(READ, (member.name,), (b"peek",)) for member in members])
+        replies = await self._runner.call_all([(READ, (member.name,), (b"peek",)) for member in members])
         for member, reply in zip(members, replies, strict=True):
             if isinstance(reply, CacheError):
                 raise reply
@@ -58,11 +58,11 @@ class TagIndex:
         if dead and self._runner.is_one_slot:
             names = [member.name for member in dead]
             try:
-                await self._runner.call(Call(_REMOVE_MEMBERS, (self._name, *names), tuple(map(write_member, dead))))
+                await self._runner.call((_REMOVE_MEMBERS, (self._name, *names), tuple(map(write_member, dead))))
             except CrossSlotError:
                 pass
             else:
                 return
         old = tuple(write_member(member) for member in dead if member.token < too_young)
         if old:
-            await self._runner.call(Call(_REMOVE_MEMBERS, (self._name,), old))
+            await self._runner.call((_REMOVE_MEMBERS, (self._name,), old))
