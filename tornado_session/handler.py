@@ -105,9 +105,9 @@ class SessionMixin(_Handler):
         if not isinstance(sessions, Sessions):
             sessions = Sessions.of_application(self.settings)  # which raises
         if self.session_autoload:
-            exchange, headers = self._exchange, self.request.headers
+            exchange, header = self._exchange, ",".join(self.request.headers.get_list("Cookie"))
             # A visitor without our cookie has nothing to load, and may have nothing to store: no exchange then.
-            if "Cookie" in headers and sessions.cookie.name in (header := headers["Cookie"]):
+            if sessions.cookie.name in header:
                 if exchange is None:
                     exchange = self._exchange = Exchange(sessions, _Host(self), header)
                     exchange.session._is_closed = self._finished
@@ -223,8 +223,9 @@ class SessionMixin(_Handler):
     def _begun_exchange(self) -> Exchange:
         if self._exchange is not None:
             return self._exchange
-        sessions, headers = Sessions.of_application(self.settings), self.request.headers
-        header = headers["Cookie"] if "Cookie" in headers else ""  # noqa: SIM401 - with get() Tornado raises, and catches
+        sessions = Sessions.of_application(self.settings)
+        # As headers["Cookie"] tells it; but that raises and catches when there is none.
+        header = ",".join(self.request.headers.get_list("Cookie"))
         exchange = self._exchange = Exchange(sessions, _Host(self), header)
         if self._was_prepared:
             exchange.begin_new_session()
