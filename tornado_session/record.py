@@ -1,5 +1,8 @@
 """SessionRecord: a session as it is stored, and its bytes."""
 
+from collections.abc import Callable
+from datetime import timedelta
+from time import time
 from typing import Any, Final
 
 import msgspec
@@ -46,10 +49,18 @@ class SessionRecord(msgspec.Struct):
 class RecordFormat:
     """Turns records into the bytes that a cache keeps, and back."""
 
-    def __init__(self, protector: Protector | None, opener: Protector) -> None:
+    def __init__(
+        self,
+        protector: Protector | None,
+        opener: Protector,
+        lifetime: timedelta | None = None,
+        clock: Callable[[], float] = time,
+    ) -> None:
         # ``opener`` reads what was encrypted, also when encryption is switched off again.
         self._protector = protector
         self._opener = opener
+        self._lifetime = None if lifetime is None else lifetime.total_seconds()
+        self._clock = clock
 
     def dumps(self, record: SessionRecord, cache_key: str) -> bytes:
         """Write ``record`` for storing under ``cache_key``."""
@@ -61,8 +72,9 @@ class RecordFormat:
     def loads(self, stored: bytes, cache_key: str) -> SessionRecord | None:
         """Read what ``dumps`` wrote; ``None`` for what does not count as a live session.
 
-        That is the mark of one that has moved, and one stored in clear where encryption is asked for: whoever can write
-        to the store could put it there. Raises ``UnreadableRecordError`` for what is not understood.
+        That is the mark of one that has moved, one that is older than its lifetime, and one stored in clear where
+        encryption is asked for: whoever can write to the store could put it there. Raises ``UnreadableRecordError`` for
+        what is not understood.
         """
         is_plain = stored[:1] == _PLAIN
         if stored == MOVED or (is_plain and self._protector is not None):
@@ -70,6 +82,8 @@ class RecordFormat:
         try:
             content = stored[1:] if is_plain else self._opened(stored, cache_key)
             id_, created, owner, label, data = _decode(content)
+            if self._lifetime is not None and self._clock() >= created + self._lifetime:
+                return None
             return SessionRecord(id_, created, owner, label, serializer.decode_dict(data), data)
         except ProtectionError as error:
             raise UnreadableRecordError(f"a stored session cannot be read: {error}") from None

@@ -142,7 +142,7 @@ class SessionState(SessionValues):
         try:
             trip = store.cache.get(cache_key, refresh=refresh)
             entry = await (trip if store.deadline is None else store.deadline.within(trip))
-            record = None if entry is None else store.live_record(cache_key, entry)
+            record = None if entry is None else store.format.loads(entry.value, cache_key)
         except (CacheError, UnreadableRecordError) as error:
             self._is_unavailable = not self._is_loaded
             if isinstance(error, UnreadableRecordError):

@@ -61,7 +61,7 @@ class SessionStore:
         self.cache = cache
         self._keys = keys
         opener = keys.protector("session payload", clock=clock)
-        self._format = RecordFormat(opener if options.encrypt else None, opener)
+        self.format = RecordFormat(opener if options.encrypt else None, opener, options.lifetime, clock)
         self._plain_options = CacheEntryOptions(sliding=options.idle_timeout, refresh_interval=options.refresh_interval)
 
     def bounded(self, trips: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
@@ -81,14 +81,7 @@ class SessionStore:
 
     def understand(self, cache_key: str, entry: CacheEntry) -> StoredSession:
         """Read what an entry holds; raises ``UnreadableRecordError``."""
-        return StoredSession(self.live_record(cache_key, entry), entry.version, has_moved=entry.value == MOVED)
-
-    def live_record(self, cache_key: str, entry: CacheEntry) -> SessionRecord | None:
-        """Read the live session that an entry holds, if it does; raises ``UnreadableRecordError``."""
-        record = self._format.loads(entry.value, cache_key)
-        if record is not None and self.options.lifetime is not None and self.has_outlived(record):
-            return None
-        return record
+        return StoredSession(self.format.loads(entry.value, cache_key), entry.version, has_moved=entry.value == MOVED)
 
     def add(self, cache_key: str, record: SessionRecord) -> Coroutine[Any, Any, int | None]:
         """Store a new session; ``None`` when something is stored under its key."""
@@ -118,11 +111,6 @@ class SessionStore:
     def tags(self, owner: str) -> list[str]:
         """Give the tags of an owner's sessions, one for each key of the ring, the current key's first."""
         return self._keys.fingerprints("session owner", owner)
-
-    def has_outlived(self, record: SessionRecord) -> bool:
-        """Tell whether a session is older than ``SessionOptions.lifetime``."""
-        lifetime = self.options.lifetime
-        return lifetime is not None and self.clock() >= record.created + lifetime.total_seconds()
 
     def expires(self, created: float, written: float) -> datetime:
         """Tell when a session that was written then ends if it is not used again."""
@@ -156,7 +144,7 @@ class SessionStore:
         return None if record.owner is None else self.tags(record.owner)[0]
 
     def _bytes(self, cache_key: str, record: SessionRecord) -> bytes:
-        value = self._format.dumps(record, cache_key)
+        value = self.format.dumps(record, cache_key)
         if len(value) > self.options.max_size:
             raise self._too_large(len(value), record)
         return value
