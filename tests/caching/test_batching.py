@@ -576,6 +576,22 @@ async def test_nothing_is_kept_when_nothing_is_in_flight() -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+@on_a_loop
+async def test_a_batch_that_has_landed_leaves_nothing_for_the_garbage_collector() -> None:
+    batcher, store = Batcher(), Store()
+    tasks = await start(*(batcher.run(store.send, key, key=key) for key in "abc"))
+    gc.collect()
+    gc.disable()
+    try:
+        await store.answer(0)
+        await store.answer(1)
+        assert [task.result() for task in tasks] == ["a", "b", "c"]
+
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
 def test_a_loop_that_was_closed_amid_its_work_does_not_disturb_the_next_nor_is_it_kept() -> None:
     batcher = patient()
 

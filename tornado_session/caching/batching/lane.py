@@ -272,11 +272,13 @@ class _Batch:
         self._landed()
 
     def _landed(self) -> None:
+        # The calls hold the batch: a circle, unless it lets go of them, would wait for the garbage collector.
+        calls, self._calls = self._calls, []
         leave = self._lane.turns.leave
-        for waiting in self._calls:
+        for waiting in calls:
             for next_one in leave(waiting.key):
                 next_one.begin_turn()
-        self._lane.batch_landed(len(self._calls))
+        self._lane.batch_landed(len(calls))
 
     def _answer(self, results: Sequence[Any]) -> None:
         if len(results) != len(self._calls):
