@@ -10,14 +10,16 @@ import weakref
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from tornado_session.caching.batching import Batcher
+from tornado_session.caching.batching.lane import Lane, Waiting
 from tornado_session.errors import CacheError, CacheTimeoutError
 
 PATIENT = timedelta(seconds=30)
+TOO_LATE = "not sent, since earlier calls for the same key took longer than 0.01 seconds"
 
 
 class Store:
@@ -576,20 +578,56 @@ async def test_nothing_is_kept_when_nothing_is_in_flight() -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-@on_a_loop
-async def test_a_batch_that_has_landed_leaves_nothing_for_the_garbage_collector() -> None:
-    batcher, store = Batcher(), Store()
-    tasks = await start(*(batcher.run(store.send, key, key=key) for key in "abc"))
-    gc.collect()
-    gc.disable()
-    try:
-        await store.answer(0)
-        await store.answer(1)
-        assert [task.result() for task in tasks] == ["a", "b", "c"]
+async def answer(store: Store) -> None:
+    await store.answer(1)
 
-        assert gc.collect() == 0
-    finally:
-        gc.enable()
+
+async def answer_with_an_error_among_others(store: Store) -> None:
+    await store.answer(1, [ValueError("refused"), "c"])
+
+
+async def fail(store: Store) -> None:
+    await store.fail(1, ValueError("down"))
+
+
+async def answer_too_late(store: Store) -> None:
+    await asyncio.sleep(0.02)
+    await answer(store)
+
+
+@pytest.mark.parametrize(
+    ("land", "outcomes"),
+    [
+        (answer, ["a", "b", "c", "c"]),
+        (answer_with_an_error_among_others, ["a", "refused", "c", "c"]),
+        (fail, ["a", "down", "down", "c"]),
+        (answer_too_late, ["a", "b", "c", TOO_LATE]),
+    ],
+)
+def test_calls_that_have_ended_leave_nothing_for_the_garbage_collector(
+    land: Callable[[Store], Coroutine[Any, Any, None]], outcomes: list[str]
+) -> None:
+    @on_a_loop
+    async def test() -> None:
+        batcher, store = Batcher(patience=timedelta(milliseconds=10)), Store()
+        tasks = await start(*(batcher.run(store.send, key, key=key) for key in "abcc"))
+        await store.answer(0)
+        gc.collect()
+        gc.disable()
+        try:
+            await land(store)
+            await settle()
+            if len(store.batches) > 2:
+                await store.answer(2)
+            assert [str(task.exception() or task.result()) for task in tasks] == outcomes
+
+            del tasks
+
+            assert gc.collect() == 0
+        finally:
+            gc.enable()
+
+    test()
 
 
 def test_a_loop_that_was_closed_amid_its_work_does_not_disturb_the_next_nor_is_it_kept() -> None:
@@ -690,3 +728,9 @@ async def _echoed(batcher: Batcher, key: str) -> str:
         return calls
 
     return await batcher.run(echo, key, key=key)
+
+
+def test_the_repr_of_a_call_that_waits_shows_nothing_of_it() -> None:
+    waiting = Waiting(cast("Lane", None), "topsecret", "secret key", False, 9, cast("asyncio.Future[Any]", None))
+
+    assert repr(waiting) == "<Waiting with 9 bytes>"

@@ -24,20 +24,6 @@ _LONGEST_FILED: Final = 3600
 _SWEPT_AT_ONCE: Final = 8
 
 
-class Sliding(msgspec.Struct, frozen=True, gc=False):
-    """How a sliding expiry moves."""
-
-    interval: float
-    """Seconds to pass before it moves again; where there is none, it waits for ever."""
-    seconds: float
-    """From then on to the end."""
-    duration: timedelta
-    """The same, for adding to an instant: several times cheaper than making another from seconds."""
-
-
-_NEVER_SLIDES: Final = Sliding(inf, inf, timedelta.max)
-
-
 class Entry(msgspec.Struct, gc=False):
     """One entry, linked into three rings: by last use, by the second in which it may expire, and by its tag."""
 
@@ -47,7 +33,9 @@ class Entry(msgspec.Struct, gc=False):
     value: bytes
     version: int
     tag: str | None = None
-    sliding: Sliding = _NEVER_SLIDES
+    sliding: float = inf
+    interval: float = inf
+    """Seconds to pass before the expiry slides again; one that does not slide waits for ever."""
     fixed_end: float = inf
     refreshed: float = 0.0
     expires: float = inf
@@ -62,7 +50,8 @@ class Entry(msgspec.Struct, gc=False):
     def write(self, value: bytes, version: int, options: CacheEntryOptions, now: float) -> None:
         """Note what was written ``now``; the tag stays."""
         self.value, self.version = value, version
-        self.sliding = _sliding(options.sliding, options.refresh_interval)
+        self.sliding = inf if options.sliding is None else _seconds(options.sliding)
+        self.interval = inf if options.sliding is None else _seconds(options.refresh_interval)
         self.fixed_end = inf if options.relative is None else now + options.relative.total_seconds()
         if options.absolute is not None:
             self.fixed_end = min(self.fixed_end, options.absolute.timestamp())
@@ -71,7 +60,7 @@ class Entry(msgspec.Struct, gc=False):
     def slide(self, now: float) -> None:
         """Start the sliding expiry anew."""
         self.refreshed = now
-        self.expires = min(now + self.sliding.seconds, self.fixed_end)
+        self.expires = min(now + self.sliding + self.interval, self.fixed_end)
 
     def __repr__(self) -> str:
         # Not the struct's own, which would show the value, and of all the neighbours too.
@@ -129,7 +118,7 @@ class MemoryTable:
         entry = self.find(key, now)
         if entry is None:
             return None
-        if slide and now - entry.refreshed >= entry.sliding.interval:
+        if slide and now - entry.refreshed >= entry.interval:
             entry.slide(now)
         if entry.newer is not self._ends:
             self._use(entry)
@@ -270,12 +259,9 @@ class MemoryTable:
 
 
 @lru_cache(maxsize=64)
-def _sliding(sliding: timedelta | None, interval: timedelta) -> Sliding:
-    """Give one object for all that slide alike: a million entries slide by the same twenty minutes."""
-    if sliding is None:
-        return _NEVER_SLIDES
-    seconds = sliding.total_seconds() + interval.total_seconds()
-    return Sliding(interval.total_seconds(), seconds, min(sliding, timedelta.max - interval) + interval)
+def _seconds(duration: timedelta) -> float:
+    """Give equal durations one float for all: a million entries slide by the same twenty minutes."""
+    return duration.total_seconds()
 
 
 def _unlink(entry: Entry) -> None:

@@ -117,7 +117,7 @@ class ScriptRunner:
 
     async def _send_in_turn(self, command: Command) -> Reply:
         """Send a command when not too many are in flight: for more, a cluster's client has errors, not connections."""
-        async with self._turns[asyncio.get_running_loop()]:
+        async with self._turns[id(asyncio.get_running_loop())]:
             return await self._send_one(command)
 
 

@@ -69,7 +69,7 @@ class Batcher:
         Keys are unique within a batch, except for shared calls. ``size`` is what the call adds to a command, in bytes.
         """
         loop = asyncio.get_running_loop()
-        traffic = self._traffics[loop]
+        traffic = self._traffics[id(loop)]
         lane = traffic.lanes.get(send)
         if lane is None:
             lane = traffic.lanes[send] = Lane(send, traffic, self._limits)
@@ -87,4 +87,7 @@ class Batcher:
         except asyncio.CancelledError:
             waiting.abandon()
             raise
+        finally:
+            # An error's traceback holds this frame: it would hold the future, and that the error.
+            del waiting
         return result

@@ -42,6 +42,10 @@ class Waiting(msgspec.Struct, eq=False):
     batch: "_Batch | None" = None
     giving_up: asyncio.TimerHandle | None = None
 
+    def __repr__(self) -> str:
+        # Not the struct's own, which would show the call, and somebody's session in it.
+        return f"<Waiting with {self.size} bytes>"
+
     def park(self, patience: float | None) -> None:
         """Wait for the turn, but no longer than ``patience`` seconds."""
         self.lane.turns.park(self)
@@ -70,6 +74,7 @@ class Waiting(msgspec.Struct, eq=False):
         return called_up is not None
 
     def _give_up(self, seconds: float) -> None:
+        self.giving_up = None
         self._leave_queue()
         if not self.future.done():
             message = f"not sent, since earlier calls for the same key took longer than {seconds:g} seconds"

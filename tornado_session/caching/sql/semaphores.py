@@ -18,4 +18,4 @@ class LoopSemaphores:
 
     def __call__(self) -> asyncio.Semaphore:
         """The semaphore of the running loop."""
-        return self._semaphores[asyncio.get_running_loop()]
+        return self._semaphores[id(asyncio.get_running_loop())]
