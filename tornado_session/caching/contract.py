@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import ClassVar, Final, NamedTuple
 
 MAX_KEY_SIZE: Final = 512
@@ -161,6 +162,18 @@ def check_absolute(options: CacheEntryOptions, now: datetime) -> None:
 def timestamp(seconds: float) -> datetime:
     """The aware UTC instant of ``seconds`` since the epoch; the last one that there is for what comes later."""
     return datetime.fromtimestamp(min(seconds, _LAST_SECOND), UTC)
+
+
+@lru_cache(maxsize=64)
+def lasting(seconds: float) -> timedelta:
+    """The duration of ``seconds``, kept for who asks again; the longest that there is for what is longer.
+
+    To add one to an instant takes a fraction of the time of making another instant from seconds.
+    """
+    try:
+        return timedelta(seconds=seconds)
+    except OverflowError:
+        return timedelta.max
 
 
 def _check_duration(name: str, duration: timedelta) -> None:

@@ -15,6 +15,7 @@ from tornado_session.caching.contract import (
     check_absolute,
     check_key,
     check_value,
+    lasting,
     new_entry,
     timestamp,
 )
@@ -167,7 +168,7 @@ def _told(entry: Entry) -> CacheEntry:
     refreshed = datetime.fromtimestamp(entry.refreshed, UTC)
     try:
         slides = entry.expires < entry.fixed_end
-        expires = refreshed + entry.sliding.duration if slides else _instant(entry.fixed_end)
+        expires = refreshed + lasting(entry.sliding + entry.interval) if slides else _instant(entry.fixed_end)
     except OverflowError:
         expires = _instant(entry.expires)
     return new_entry(CacheEntry, (entry.value, entry.version, expires, refreshed))

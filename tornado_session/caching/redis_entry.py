@@ -1,12 +1,11 @@
 """What the scripts in ``redis_lua`` read and write: requests, and entries as stored. The formats are drawn there."""
 
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from math import inf
 from struct import Struct
 from typing import Final, NamedTuple
 
-from tornado_session.caching.contract import CacheEntry, CacheEntryOptions, new_entry, timestamp
+from tornado_session.caching.contract import CacheEntry, CacheEntryOptions, lasting, new_entry, timestamp
 
 SET: Final = 0
 ADD: Final = 1
@@ -14,6 +13,7 @@ REPLACE: Final = 2
 ANY_VERSION: Final = 0
 
 _FIXED_PART: Final = Struct(">BdQdddddH")
+# The same without what only the index of tags needs.
 _FIXED_PART_BUT_INDEX: Final = Struct(">xdQddd16xH")
 _REQUEST: Final = Struct(">BQQdddd")
 _TOKEN: Final = Struct(">d")
@@ -49,16 +49,10 @@ def read_entry(stored: bytes) -> CacheEntry:
     refreshed_at = datetime.fromtimestamp(refreshed / 1e6, UTC)
     ends = refreshed + sliding + interval
     if ends < fixed_end and ends < _LAST_INSTANT:
-        expires: datetime | None = refreshed_at + _lasting(sliding + interval)
+        expires: datetime | None = refreshed_at + lasting((sliding + interval) / 1e6)
     else:
         expires = timestamp(fixed_end / 1e6) if fixed_end < _LAST_INSTANT else None
     return new_entry(CacheEntry, (stored[_FIXED_PART.size + tag_size :], version, expires, refreshed_at))
-
-
-@lru_cache(maxsize=64)
-def _lasting(microseconds: float) -> timedelta:
-    """A duration, kept for all who ask: adding it to an instant is several times cheaper than making another."""
-    return timedelta(microseconds=microseconds)
 
 
 def read_tag(stored: bytes) -> tuple[bytes, float]:
