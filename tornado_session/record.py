@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from time import time
 from typing import Any, Final
 
 import msgspec
@@ -53,8 +52,8 @@ class RecordFormat:
         self,
         protector: Protector | None,
         opener: Protector,
-        lifetime: timedelta | None = None,
-        clock: Callable[[], float] = time,
+        lifetime: timedelta | None,
+        clock: Callable[[], float],
     ) -> None:
         # ``opener`` reads what was encrypted, also when encryption is switched off again.
         self._protector = protector
@@ -82,14 +81,15 @@ class RecordFormat:
         try:
             content = stored[1:] if is_plain else self._opened(stored, cache_key)
             id_, created, owner, label, data = _decode(content)
-            if self._lifetime is not None and self._clock() >= created + self._lifetime:
-                return None
-            return SessionRecord(id_, created, owner, label, serializer.decode_dict(data), data)
+            record = SessionRecord(id_, created, owner, label, serializer.decode_dict(data), data)
         except ProtectionError as error:
             raise UnreadableRecordError(f"a stored session cannot be read: {error}") from None
         except serializer.NOT_DECODED:
             # What the bytes say is not repeated: they are somebody's session.
             raise UnreadableRecordError("a stored session cannot be read: its parts are not those of one") from None
+        if self._lifetime is not None and self._clock() >= created + self._lifetime:
+            return None
+        return record
 
     def _opened(self, stored: bytes, cache_key: str) -> bytes:
         if stored[:1] == _ENCRYPTED:

@@ -108,7 +108,9 @@ class Known:
         values = {"token": "carol"}
         record = SessionRecord("carol's id", self._clock(), "carol", None, values, serializer.dumps(values))
         protector = ring.protector("session payload", clock=self._clock)
-        self.records = [RecordFormat(each, protector).dumps(record, name) for each in (None, protector)]
+        self.records = [
+            RecordFormat(each, protector, None, self._clock).dumps(record, name) for each in (None, protector)
+        ]
 
     def _temp_data(self, ring: KeyRing, values: dict[str, Any], *purposes: str, clock: Any = None) -> str:
         protector = ring.protector(*(purposes or ("temp_data cookie", TEMP_DATA)), clock=clock or self._clock)
