@@ -9,7 +9,7 @@ from tests.visits import Browser, Host, make_sessions
 from tornado_session import CookieOptions, KeyRing, MemoryCache, ProtectionError, Sessions, session_settings
 from tornado_session.cookies import encoding
 from tornado_session.exchange import Exchange
-from tornado_session.session_cookie import _LONGEST_REMEMBERED, _MOST_REMEMBERED, KEY_SIZE, SessionCookie
+from tornado_session.session_cookie import _LONGEST_REMEMBERED, _MOST_REMEMBERED, KEY_SIZE, OpenedCookie, SessionCookie
 
 PROTECTOR = KeyRing.from_cookie_secret(SECRET).protector("session cookie", "name")
 
@@ -118,3 +118,8 @@ async def test_a_long_header_is_opened_each_time_and_takes_no_memory() -> None:
 
     assert [key_in(sessions, long) for _ in range(2)] == [key] * 2
     assert long not in sessions.cookie.remembered
+
+
+@pytest.mark.parametrize(("is_current", "which"), [(True, "the current"), (False, "an older")])
+def test_the_repr_of_an_opened_cookie_does_not_show_the_key_in_it(is_current: bool, which: str) -> None:
+    assert repr(OpenedCookie(b"topsecret", is_current)) == f"<OpenedCookie of {which} key of the ring>"

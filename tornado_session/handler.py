@@ -105,6 +105,7 @@ class SessionMixin(_Handler):
         if not isinstance(sessions, Sessions):
             sessions = Sessions.of_application(self.settings)  # which raises
         if self.session_autoload:
+            # As headers["Cookie"] tells it; but that raises and catches when there is none.
             exchange, header = self._exchange, ",".join(self.request.headers.get_list("Cookie"))
             # A visitor without our cookie has nothing to load, and may have nothing to store: no exchange then.
             if sessions.cookie.name in header:
@@ -224,7 +225,6 @@ class SessionMixin(_Handler):
         if self._exchange is not None:
             return self._exchange
         sessions = Sessions.of_application(self.settings)
-        # As headers["Cookie"] tells it; but that raises and catches when there is none.
         header = ",".join(self.request.headers.get_list("Cookie"))
         exchange = self._exchange = Exchange(sessions, _Host(self), header)
         if self._was_prepared:

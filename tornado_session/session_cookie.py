@@ -21,6 +21,10 @@ class OpenedCookie(msgspec.Struct, frozen=True, gc=False):
     is_current: bool
     """Whether it was made with the key that is now current on the ring."""
 
+    def __repr__(self) -> str:
+        # Not the struct's own, which would show the key.
+        return f"<OpenedCookie of {'the current' if self.is_current else 'an older'} key of the ring>"
+
 
 class SessionCookie:
     """Writes the cookie of one application's sessions, and opens it.

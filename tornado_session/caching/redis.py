@@ -49,7 +49,7 @@ class RedisCache(DistributedCache):
         self._runner = ScriptRunner(client, sharded=sharded)
         # A cluster's client sends every command for itself; there is nothing to gain by sending them together.
         self._send: Callable[..., Coroutine[Any, Any, Reply]] = (
-            partial(_send_alone, self._runner)
+            partial(_send_by_itself, self._runner)
             if self._runner.is_cluster
             else partial(Batcher().run, self._runner.call_all)
         )
@@ -150,11 +150,21 @@ class RedisCache(DistributedCache):
 
 @lru_cache(maxsize=4096)
 def _name(prefix: bytes, key: str) -> bytes:
-    """The name of an entry in Redis: prefix and key. A key that looks like an index is marked as a key."""
+    """The name of an entry in Redis: prefix and key. A key that looks like an index is marked as a key.
+
+    Raises what ``check_key`` raises. Kept, for who comes once comes again: a request reads and writes under one key.
+    """
     check_key(key)
     encoded = key.encode()
     return prefix + (_KEY + encoded if encoded.startswith((_KEY, _TAG)) else encoded)
 
 
-def _send_alone(runner: ScriptRunner, call: Call, **_: Any) -> Coroutine[Any, Any, Reply]:
+def _send_by_itself(
+    runner: ScriptRunner,
+    call: Call,
+    *,
+    key: str,  # noqa: ARG001 - these are a batcher's
+    shared: bool = False,  # noqa: ARG001
+    size: int = 0,  # noqa: ARG001
+) -> Coroutine[Any, Any, Reply]:
     return runner.call(call)
