@@ -171,7 +171,7 @@ class MongoCache(DistributedCache):
 
     async def _read_or_fail(self, read: _Read) -> CacheEntry | Exception | None:
         try:
-            with driver.failures():
+            with driver.failures:
                 return await self._read_alone(read)
         except CacheError as error:
             return error

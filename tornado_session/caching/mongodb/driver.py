@@ -3,8 +3,7 @@
 import asyncio
 import sys
 import weakref
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, TypeVarTuple
 
@@ -74,7 +73,7 @@ class Calls:
         # The driver's own limit, and not a cancellation: Motor's threads cannot be cancelled, and in PyMongo Async a
         # cancellation that comes at the same moment as news of a server is lost (``asyncio.wait_for`` before Python
         # 3.12), after which the command goes on for the 30 seconds that it may look for a server.
-        with failures(), pymongo.timeout(self._seconds):
+        with failures, pymongo.timeout(self._seconds):
             return await commands(*args)
 
     def _check_loop(self) -> None:
@@ -85,17 +84,20 @@ class Calls:
             raise ConfigurationError(_OTHER_LOOP)
 
 
-@contextmanager
-def failures() -> Iterator[None]:
-    """Around commands: whatever a driver raises there becomes a ``CacheError``, its cause the driver's error."""
-    try:
-        yield
-    except (PyMongoError, BSONError) as error:
-        raise translated(error)  # noqa: B904 - its cause is set
-    except RuntimeError as error:
-        if "loop" not in str(error):
-            raise
-        raise ConfigurationError(_OTHER_LOOP) from error
+class _Failures:
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is None:
+            return
+        if isinstance(error, PyMongoError | BSONError):
+            raise translated(error)
+        if isinstance(error, RuntimeError) and "loop" in str(error):
+            raise ConfigurationError(_OTHER_LOOP) from error
+
+
+failures: Final = _Failures()
+"""Around commands: whatever a driver raises there becomes a ``CacheError``, its cause the driver's error."""
 
 
 _OTHER_LOOP: Final = (

@@ -44,7 +44,7 @@ class Indexes:
     async def ensure(self) -> None:
         """Make what is missing; raises ``CacheError`` naming the commands that an administrator has to run."""
         refused = []
-        with failures():
+        with failures:
             for index in _INDEXES:
                 refusal = await create_index(self._collection, index.field, **index.options)
                 if refusal is not None:
