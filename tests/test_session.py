@@ -21,6 +21,7 @@ from tornado_session import (
     SerializationError,
     Session,
     SessionConflictError,
+    SessionError,
     SessionNotLoadedError,
     SessionOptions,
     SessionTooLargeError,
@@ -550,6 +551,33 @@ async def test_a_session_that_outlived_a_lifetime_chosen_later_is_replaced() -> 
     assert visit.session.is_expired
     assert place.calls == ["get", "replace"]
     assert await stricter.read() == {"b": 2}
+
+
+async def test_a_lifetime_chosen_later_counts_to_its_end_and_not_beyond() -> None:
+    place = Place()
+    await place.browser.write(a=1)
+    stricter = Browser(make_sessions(place.cache, place.clock, lifetime=10 * MINUTE), place.browser.cookies)
+
+    place.clock.advance(10 * MINUTE - timedelta(milliseconds=1))
+    assert await stricter.read() == {"a": 1}
+
+    place.clock.advance(timedelta(milliseconds=1))
+    assert await stricter.read() == {}
+
+
+async def test_a_write_that_meets_an_unreadable_record_leaves_it_and_is_answered_as_unavailable() -> None:
+    place = Place()
+    await place.browser.write(a=1)
+    visit = await place.browser.begin()
+    ((name, _),) = (await place.payloads()).items()
+    await place.cache.set(name, b"of a later release", CacheEntryOptions())
+    visit.session["b"] = 2
+
+    with pytest.raises(SessionError, match="cannot be read") as raised:
+        await visit.session.commit()
+
+    assert raised.value.status_code == 503
+    assert await place.payloads() == {name: b"of a later release"}
 
 
 async def test_a_refresh_interval_ends_no_session_early_and_none_later_than_it_says() -> None:
